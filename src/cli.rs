@@ -1,0 +1,199 @@
+//! Flags exactly as typed; one error line; the exit code.
+//!
+//! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::{EmulatorConfig, MountConfig};
+use crate::daemon::{self, Failure};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
+4 the vault is not there or not reachable, 5 already mounted.
+
+Try it without Azure:
+  akvfs mount demo: /tmp/vault
+  ls /tmp/vault/secrets; cat /tmp/vault/values/db-password
+  akvfs unmount /tmp/vault";
+
+/// Mounts the secrets of an Azure Key Vault as a directory.
+#[derive(Parser, Debug)]
+#[command(name = "akvfs", version, about, after_help = AFTER_HELP, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Mount a vault on a directory, read-only
+    Mount(Box<MountArgs>),
+    /// Unmount what akvfs has mounted on a directory
+    Unmount(UnmountArgs),
+    /// Run the embedded vault alone, for tests and for trying things out
+    Emulator(EmulatorArgs),
+}
+
+/// The flags of `akvfs mount`.
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "\
+Reading DIR/values/NAME, or DIR/secrets/NAME/current, gives the newest value; DIR/secrets/NAME also
+has one file per version, and properties.json. `mount` returns when the mount can be used; it goes on
+in the background until `akvfs unmount DIR`, or SIGTERM.
+
+To sign in with what the Azure CLI has:
+  (umask 077; az account get-access-token --resource https://vault.azure.net \\
+     --query accessToken --output tsv > token)
+  akvfs mount my-vault /mnt/vault --token-file token
+The file is read again whenever it changes; a token lives for about an hour.")]
+pub struct MountArgs {
+    /// NAME, NAME.vault.azure.net, https://HOST[:PORT], or demo: for an embedded vault with examples
+    #[arg(value_name = "VAULT")]
+    pub vault: String,
+    /// Where to mount: an empty directory; a missing one is made
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Stay in the foreground and log to stderr
+    #[arg(short, long)]
+    pub foreground: bool,
+    /// For how long a value or a listing is served without asking the vault again
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration, help_heading = "Vault")]
+    pub ttl: Duration,
+    /// After how long a call that waits for the vault ends with ETIMEDOUT
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Vault")]
+    pub deadline: Duration,
+    /// How to sign in
+    #[arg(long, value_name = "HOW", default_value = "token-file", help_heading = "Vault")]
+    pub auth: Auth,
+    /// A file with a bearer token for the vault; read again whenever it changes
+    #[arg(long, value_name = "FILE", help_heading = "Vault")]
+    pub token_file: Option<PathBuf>,
+    /// Trust these certificate authorities (PEM) besides the system's
+    #[arg(long, value_name = "FILE", help_heading = "Vault")]
+    pub ca_bundle: Option<PathBuf>,
+    /// Send the token even if the vault names a resource that is not its parent domain
+    #[arg(long, help_heading = "Vault")]
+    pub no_verify_challenge_resource: bool,
+    /// Version of the REST API to speak
+    #[arg(long, value_name = "VERSION", default_value = "2025-07-01", help_heading = "Vault")]
+    pub api_version: String,
+    /// Owner of all files [default: who mounts]
+    #[arg(long, value_name = "UID", help_heading = "Files")]
+    pub uid: Option<u32>,
+    /// Group of all files [default: the group of who mounts]
+    #[arg(long, value_name = "GID", help_heading = "Files")]
+    pub gid: Option<u32>,
+    /// Permissions of files, octal
+    #[arg(long, value_name = "MODE", default_value = "0400", help_heading = "Files")]
+    pub file_mode: String,
+    /// Permissions of directories, octal
+    #[arg(long, value_name = "MODE", default_value = "0500", help_heading = "Files")]
+    pub dir_mode: String,
+    /// Let other users in, as far as owner, group and permissions allow
+    #[arg(long, help_heading = "Files")]
+    pub allow_other: bool,
+    /// Accept permissions with which, given --allow-other, every user of this machine can read
+    #[arg(long, help_heading = "Files")]
+    pub world_readable: bool,
+    /// How much to log
+    #[arg(long, value_name = "LEVEL", default_value = "info")]
+    pub log_level: LogLevel,
+}
+
+/// How to sign in to the vault.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auth {
+    /// A bearer token from the file that --token-file names
+    TokenFile,
+}
+
+/// How much to log.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What needs a person
+    Error,
+    /// And calls that failed
+    Warn,
+    /// And what began and ended
+    Info,
+    /// And what programs looked for in vain
+    Debug,
+}
+
+#[derive(Args, Debug)]
+struct UnmountArgs {
+    /// The mount point
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
+    #[arg(long)]
+    lazy: bool,
+}
+
+/// The flags of `akvfs emulator`.
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "\
+When it is ready it prints one line of JSON, {\"url\":…,\"ca\":…,\"token_file\":…}, and runs until SIGTERM
+or Ctrl-C. Every client needs the token; https ones need the certificate authority as well:
+  akvfs mount URL DIR --ca-bundle CA --token-file TOKEN --no-verify-challenge-resource")]
+pub struct EmulatorArgs {
+    /// Serve https on this loopback address; port 0 picks one [default: 127.0.0.1:0]
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "unix")]
+    pub listen: Option<std::net::SocketAddr>,
+    /// Serve http on this Unix socket instead, which only its owner may use
+    #[arg(long, value_name = "PATH")]
+    pub unix: Option<PathBuf>,
+    /// Keep everything in memory: gone at the end [the only way so far]
+    #[arg(long)]
+    pub in_memory: bool,
+    /// Fill the vault with examples
+    #[arg(long)]
+    pub demo: bool,
+    /// Write the certificate authority (PEM) to this file
+    #[arg(long, value_name = "FILE")]
+    pub ca_out: Option<PathBuf>,
+    /// Write a token to this file, readable by its owner only, and keep it fresh
+    #[arg(long, value_name = "FILE")]
+    pub token_out: Option<PathBuf>,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Mount(args) => daemon::mount(MountConfig::from_args(&args)?),
+        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
+        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one error line")]
+fn complain(failure: &Failure) {
+    eprintln!("akvfs: {failure}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+}

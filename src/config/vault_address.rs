@@ -1,0 +1,122 @@
+//! Which vault is meant.
+
+use std::fmt;
+
+use url::Url;
+
+use super::UsageError;
+
+const PUBLIC_SUFFIX: &str = "vault.azure.net";
+const MANAGED_HSM: &str = "managedhsm";
+
+/// A vault, as given on the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VaultAddress {
+    /// A vault behind https: scheme, host and port.
+    Remote(Url),
+    /// The embedded vault, in memory and full of examples.
+    Demo,
+}
+
+impl VaultAddress {
+    /// Reads `NAME`, `NAME.vault.azure.net`, `https://HOST[:PORT]` or `demo:`.
+    pub(super) fn parse(given: &str) -> Result<VaultAddress, UsageError> {
+        let wrong = |why| UsageError::Vault { given: given.to_owned(), why };
+        if given == "demo:" {
+            return Ok(VaultAddress::Demo);
+        }
+        if given.starts_with("local:") {
+            return Err(wrong("a local: vault, kept on disk, is not there yet; demo: is, in memory"));
+        }
+        let url = if given.contains("://") {
+            given.to_owned()
+        } else if given.contains('.') {
+            format!("https://{given}")
+        } else if is_vault_name(given) {
+            format!("https://{given}.{PUBLIC_SUFFIX}")
+        } else {
+            return Err(wrong("a vault's name has 3 to 24 letters, digits and dashes, and begins with a letter"));
+        };
+        remote(&url).map_err(wrong)
+    }
+}
+
+fn is_vault_name(given: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    (3..=24).contains(&given.len())
+        && given.bytes().all(legal)
+        && given.bytes().next().is_some_and(|first| first.is_ascii_alphabetic())
+}
+
+fn remote(url: &str) -> Result<VaultAddress, &'static str> {
+    // The url crate takes a backslash for a slash; people who type one mean neither.
+    if url.contains('\\') {
+        return Err("a backslash has no place in a host");
+    }
+    let url = Url::parse(url).map_err(|_| "give a name, NAME.vault.azure.net, https://HOST[:PORT], or demo:")?;
+    if url.scheme() != "https" {
+        return Err("only https:// is spoken: a token must not cross a network in the clear");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("leave out user and password: --auth says how to sign in");
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err("give scheme, host and port alone, without a path");
+    }
+    match url.host_str() {
+        Some(host) if host.split('.').any(|label| label == MANAGED_HSM) => {
+            Err("a Managed HSM holds keys and no secrets: give a Key Vault")
+        }
+        Some(_) => Ok(VaultAddress::Remote(url)),
+        None => Err("the host is missing"),
+    }
+}
+
+/// As `findmnt` shows it.
+impl fmt::Display for VaultAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VaultAddress::Remote(url) => f.write_str(url.as_str().trim_end_matches('/')),
+            VaultAddress::Demo => f.write_str("demo:"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_form_names_one_vault() {
+        for (given, shown) in [
+            ("demo:", "demo:"),
+            ("my-vault", "https://my-vault.vault.azure.net"),
+            ("my-vault.vault.azure.net", "https://my-vault.vault.azure.net"),
+            ("https://My-Vault.vault.azure.net/", "https://my-vault.vault.azure.net"),
+            ("https://127.0.0.1:8443", "https://127.0.0.1:8443"),
+            ("https://[::1]:8443", "https://[::1]:8443"),
+        ] {
+            assert_eq!(VaultAddress::parse(given).unwrap().to_string(), shown, "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_vault_is_named_in_the_error() {
+        for given in [
+            "",
+            "ab",
+            "1vault",
+            "a_vault",
+            "local:",
+            "http://my-vault.vault.azure.net",
+            "https://user:pw@my-vault.vault.azure.net",
+            "https://my-vault.vault.azure.net/secrets/x",
+            "https://hsm.managedhsm.azure.net",
+            "https://evil\\.vault.azure.net",
+            "ftp://x",
+        ] {
+            let error = VaultAddress::parse(given).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("{given:?} is no vault: ")), "{error}");
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! `akvfs emulator`: the embedded vault alone.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::private_folder::PrivateFolder;
+use super::{Failure, Signals, runtime};
+use crate::config::{EmulatorConfig, Listen};
+use crate::emulator::{Emulator, EmulatorError, Serving};
+use crate::sys::forbid_dumps;
+
+/// Lifetime of the token in the token file.
+const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
+/// The file is rewritten long before its token expires.
+const TOKEN_RENEWAL: Duration = Duration::from_secs(8 * 3600);
+
+/// Serves an embedded vault until SIGTERM or Ctrl-C.
+///
+/// # Errors
+/// When the address is taken or not a loopback one, or a file cannot be written.
+pub fn emulator(config: EmulatorConfig) -> Result<(), Failure> {
+    forbid_dumps().map_err(|error| Failure::system("cannot forbid core dumps", &error))?;
+    runtime()?.block_on(serve(&config))
+}
+
+async fn serve(config: &EmulatorConfig) -> Result<(), Failure> {
+    let vault = Emulator::in_memory("emulator");
+    if config.demo {
+        vault.seed_demo()?;
+    }
+    let serving = listen(&vault, &config.listen).await?;
+    let files = Files::new(config)?;
+    if let Some(pem) = serving.ca_pem() {
+        write_file(&files.ca, 0o644, pem)?;
+    }
+    write_token(&vault, &files.token)?;
+    let mut signals = Signals::new()?;
+    announce(&serving, &files).map_err(|error| Failure::system("cannot write to stdout", &error))?;
+    let mut renewal = tokio::time::interval(TOKEN_RENEWAL);
+    loop {
+        tokio::select! {
+            () = signals.terminate() => break,
+            _ = renewal.tick() => write_token(&vault, &files.token)?,
+        }
+    }
+    serving.stop().await;
+    Ok(())
+}
+
+async fn listen(vault: &Emulator, listen: &Listen) -> Result<Serving, EmulatorError> {
+    match listen {
+        Listen::Tls(address) => vault.serve_tls(*address).await,
+        Listen::Unix(path) => vault.serve_unix(path).await,
+    }
+}
+
+/// Where the certificate authority and the token are.
+struct Files {
+    ca: PathBuf,
+    token: PathBuf,
+    _folder: PrivateFolder,
+}
+
+impl Files {
+    fn new(config: &EmulatorConfig) -> Result<Files, Failure> {
+        let folder = PrivateFolder::new().map_err(|error| Failure::system("cannot make a private folder", &error))?;
+        let or_private = |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| folder.path().join(name));
+        Ok(Files {
+            ca: or_private(&config.ca_out, "ca.pem"),
+            token: or_private(&config.token_out, "token"),
+            _folder: folder,
+        })
+    }
+}
+
+/// The one line that says that the vault is ready, and where.
+fn announce(serving: &Serving, files: &Files) -> io::Result<()> {
+    let mut line = json!({ "url": serving.url(), "token_file": files.token });
+    if serving.ca_pem().is_some() {
+        line["ca"] = json!(files.ca);
+    }
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+fn write_token(vault: &Emulator, path: &Path) -> Result<(), Failure> {
+    write_file(path, 0o600, &vault.issue_token(TOKEN_LIFETIME))
+}
+
+/// Replaces a file in one step, so that nobody reads half of it, with its mode from the first moment.
+fn write_file(path: &Path, mode: u32, content: &str) -> Result<(), Failure> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let new = PathBuf::from(name);
+    let write = || {
+        let _ = fs::remove_file(&new); // left by a crash
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&new)?;
+        file.write_all(content.as_bytes())?;
+        fs::rename(&new, path)
+    };
+    write().map_err(|error| Failure::system(&format!("cannot write {}", path.display()), &error))
+}

@@ -1,0 +1,98 @@
+//! How a command failed, and with which exit code.
+
+use std::fmt;
+use std::io;
+
+use crate::config::UsageError;
+use crate::emulator::EmulatorError;
+use crate::fuse::{MountError, UnmountError};
+use crate::vault::http::HttpSetupError;
+use crate::vault::{Denial, VaultError, VaultErrorKind};
+
+/// A failed command: one line for the person, one number for the script.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    message: String,
+}
+
+const OTHER: u8 = 1;
+const USAGE: u8 = 2;
+const AUTHENTICATION: u8 = 3;
+const VAULT: u8 = 4;
+const ALREADY_MOUNTED: u8 = 5;
+
+impl Failure {
+    /// The exit code: 1 other, 2 usage, 3 authentication, 4 vault not there or not reachable, 5 already
+    /// mounted.
+    pub fn exit_code(&self) -> u8 {
+        self.code
+    }
+
+    pub(super) fn other(message: String) -> Failure {
+        Failure { code: OTHER, message }
+    }
+
+    pub(super) fn system(what: &str, error: &io::Error) -> Failure {
+        Failure::other(format!("{what}: {error}"))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl From<UsageError> for Failure {
+    fn from(error: UsageError) -> Failure {
+        Failure { code: USAGE, message: error.to_string() }
+    }
+}
+
+impl From<MountError> for Failure {
+    fn from(error: MountError) -> Failure {
+        let code = if matches!(error, MountError::AlreadyMounted(_)) { ALREADY_MOUNTED } else { OTHER };
+        Failure { code, message: error.to_string() }
+    }
+}
+
+impl From<UnmountError> for Failure {
+    fn from(error: UnmountError) -> Failure {
+        Failure::other(error.to_string())
+    }
+}
+
+impl From<HttpSetupError> for Failure {
+    fn from(error: HttpSetupError) -> Failure {
+        let code = if matches!(error, HttpSetupError::CaBundle { .. }) { USAGE } else { OTHER };
+        Failure { code, message: error.to_string() }
+    }
+}
+
+impl From<EmulatorError> for Failure {
+    fn from(error: EmulatorError) -> Failure {
+        Failure::other(error.to_string())
+    }
+}
+
+impl From<VaultError> for Failure {
+    fn from(error: VaultError) -> Failure {
+        let code = match error.kind {
+            VaultErrorKind::Unauthenticated
+            | VaultErrorKind::NoToken(_)
+            | VaultErrorKind::Denied(Denial::Permission) => AUTHENTICATION,
+            VaultErrorKind::Denied(Denial::Network | Denial::Managed)
+            | VaultErrorKind::Disabled
+            | VaultErrorKind::Throttled(_)
+            | VaultErrorKind::Conflict
+            | VaultErrorKind::Rejected(_)
+            | VaultErrorKind::Server(_)
+            | VaultErrorKind::Unreachable(_)
+            | VaultErrorKind::TimedOut
+            | VaultErrorKind::NotKeyVault(_) => VAULT,
+            VaultErrorKind::Aborted => OTHER,
+        };
+        Failure { code, message: error.to_string() }
+    }
+}

@@ -1,0 +1,202 @@
+//! What is known of a place, and how it is found out with the fewest requests.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+
+use super::properties::rendered;
+use super::{Fs, FsError, Shown};
+use crate::tree::{Attributes, FileKind, Node};
+use crate::vault::{Item, Known, Properties, Secret, SecretName, Vault, VaultError, VersionId};
+
+/// LOOKUP holds a directory's lock against creations, so it does not wait longer than this.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
+
+/// For how long the kernel may keep what never changes.
+const FOREVER: Duration = Duration::from_secs(24 * 3600);
+
+/// What is known of one place.
+pub(super) struct Facts {
+    /// When the content, and when anything, last changed; unix seconds.
+    times: (i64, i64),
+    /// Bytes, where known.
+    size: Option<u64>,
+    /// The secret's name in the vault's own spelling, where known.
+    name: Option<SecretName>,
+    /// How much longer this counts as fresh.
+    fresh_for: Duration,
+}
+
+impl Facts {
+    const UNKNOWN: Facts = Facts { times: (0, 0), size: None, name: None, fresh_for: Duration::ZERO };
+}
+
+/// What the vault says of a secret or a version: all of it, or all but the value.
+pub(super) enum Description {
+    Whole(Arc<Secret>),
+    /// The value is refused; the listing still has the properties.
+    WithoutValue(Box<Item>),
+}
+
+impl Description {
+    pub(super) fn properties(&self) -> &Properties {
+        match self {
+            Description::Whole(secret) => &secret.properties,
+            Description::WithoutValue(item) => &item.properties,
+        }
+    }
+
+    fn name(&self) -> &SecretName {
+        match self {
+            Description::Whole(secret) => &secret.name,
+            Description::WithoutValue(item) => &item.name,
+        }
+    }
+
+    fn facts(&self, node: &Node, fresh_for: Duration) -> Facts {
+        let size = match (node, self) {
+            (Node::Properties(_), _) => Some(rendered(self.properties()).len() as u64),
+            (_, Description::Whole(secret)) => Some(secret.value.len() as u64),
+            (_, Description::WithoutValue(_)) => Some(0), // refused: there is nothing to read
+        };
+        Facts { times: times(self.properties()), size, name: Some(self.name().clone()), fresh_for }
+    }
+}
+
+impl<V: Vault> Fs<V> {
+    /// What LOOKUP needs: whether the place is there. No value is asked for as long as a listing knows
+    /// the name. Where none does, one get decides, which is the get that an open would need as well.
+    pub(super) async fn existence(self: &Arc<Self>, node: &Node) -> Result<Facts, FsError> {
+        if let Some(facts) = self.listed_facts(node) {
+            return facts;
+        }
+        match tokio::time::timeout(LOOKUP_LIMIT, self.facts(node)).await {
+            Ok(facts) => facts,
+            // Nobody knows yet. The name is let through unseen and kept by nobody; the open or stat
+            // behind it waits for the same request, and tells the truth.
+            Err(_) => Ok(Facts::UNKNOWN),
+        }
+    }
+
+    /// Everything `stat` shows, the exact size included.
+    pub(super) async fn facts(self: &Arc<Self>, node: &Node) -> Result<Facts, FsError> {
+        match node {
+            Node::Root | Node::Secrets | Node::Values => Ok(self.fixed_facts()),
+            Node::Secret(name) => match self.listed_facts(node) {
+                Some(facts) => facts,
+                None => self.described(node, name, None).await,
+            },
+            Node::Current(name) | Node::Value(name) | Node::Properties(name) => self.described(node, name, None).await,
+            Node::Version(name, version) => self.described(node, name, Some(*version)).await,
+        }
+    }
+
+    /// The secret, with its value if the vault gives it. `None` if there is none.
+    pub(super) async fn describe(
+        &self,
+        name: &SecretName,
+        version: Option<VersionId>,
+    ) -> Result<Option<Description>, FsError> {
+        match self.vault.get(name, version).await {
+            Ok(found) => Ok(found.map(Description::Whole)),
+            Err(error) if error.is_definite() => self.item(name, version, error).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What a listing says of a secret whose value is refused; the refusal, if it says nothing.
+    async fn item(
+        &self,
+        name: &SecretName,
+        version: Option<VersionId>,
+        refusal: VaultError,
+    ) -> Result<Option<Description>, FsError> {
+        if let (None, Some(Known { answer: Some(item), .. })) = (version, self.vault.known_item(name)) {
+            return Ok(Some(Description::WithoutValue(item.into())));
+        }
+        let mut pages = match version {
+            None => self.vault.secrets(),
+            Some(_) => self.vault.versions(name),
+        };
+        while let Some(Ok(page)) = pages.next().await {
+            if let Some(item) = page.iter().find(|item| item.name == *name && item.version == version) {
+                return Ok(Some(Description::WithoutValue(item.clone().into())));
+            }
+        }
+        Err(refusal.into())
+    }
+
+    async fn described(self: &Arc<Self>, node: &Node, name: &SecretName, version: Option<VersionId>) -> Result<Facts, FsError> {
+        if self.vault.known(name, version).is_none() {
+            self.size_was_missing(node);
+        }
+        let description = self.describe(name, version).await?.ok_or(FsError::NotFound)?;
+        let fresh_for = self.vault.known(name, version).map_or(Duration::ZERO, |known| known.fresh_for);
+        Ok(description.facts(node, fresh_for))
+    }
+
+    /// What is known of a place now, from values or the listing of secrets, without a request.
+    fn listed_facts(&self, node: &Node) -> Option<Result<Facts, FsError>> {
+        let name = match node {
+            Node::Root | Node::Secrets | Node::Values => return Some(Ok(self.fixed_facts())),
+            Node::Version(..) => return self.known_facts(node),
+            Node::Secret(name) | Node::Current(name) | Node::Properties(name) | Node::Value(name) => name,
+        };
+        if let Some(facts) = self.known_facts(node) {
+            return Some(facts);
+        }
+        let Known { answer, fresh_for } = self.vault.known_item(name)?;
+        Some(answer.ok_or(FsError::NotFound).map(|item| item_facts(node, &item, fresh_for)))
+    }
+
+    /// The same from values alone. A refusal says nothing about the rest.
+    pub(super) fn known_facts(&self, node: &Node) -> Option<Result<Facts, FsError>> {
+        let (name, version) = match node.value() {
+            Some(value) => value,
+            None => (node.secret()?, None),
+        };
+        let Known { answer, fresh_for } = self.vault.known(name, version)?;
+        let found = answer.ok()?;
+        Some(found.ok_or(FsError::NotFound).map(|secret| Description::Whole(secret).facts(node, fresh_for)))
+    }
+
+    /// The same where nothing need be known: the entry that a directory always has.
+    pub(super) fn known_or_unknown(&self, node: &Node) -> Facts {
+        self.listed_facts(node).and_then(Result::ok).unwrap_or(Facts::UNKNOWN)
+    }
+
+    fn fixed_facts(&self) -> Facts {
+        let mounted_at = self.settings.mounted_at;
+        Facts { times: (mounted_at, mounted_at), size: Some(0), name: None, fresh_for: FOREVER }
+    }
+
+    /// What the kernel is told of a place. What has no size yet is asked for again.
+    pub(super) fn shown(&self, node: &Node, facts: &Facts) -> Shown {
+        let inode = self.inodes.lock().number(node);
+        let (size, attributes_for) = match (node.kind(), facts.size) {
+            (FileKind::Directory, _) => (0, facts.fresh_for),
+            (FileKind::File, Some(size)) => (size, facts.fresh_for),
+            (FileKind::File, None) => (0, Duration::ZERO),
+        };
+        // Another spelling than the vault's own gets no lease, so that all spellings stay fresh.
+        let same = |own: &SecretName| node.secret().is_none_or(|name| name.is_spelled(own.as_str()));
+        let name_for = if facts.name.as_ref().is_none_or(same) { facts.fresh_for } else { Duration::ZERO };
+        let attributes = Attributes::of(node, inode, &self.settings.ownership, facts.times, size);
+        Shown { attributes, attributes_for, name_for }
+    }
+}
+
+/// What a listing's entry says of a place.
+pub(super) fn item_facts(node: &Node, item: &Item, fresh_for: Duration) -> Facts {
+    let size = match node.kind() {
+        FileKind::Directory => Some(0),
+        FileKind::File if !item.properties.enabled && node.value().is_some() => Some(0),
+        FileKind::File => None, // a listing has no values
+    };
+    Facts { times: times(&item.properties), size, name: Some(item.name.clone()), fresh_for }
+}
+
+fn times(properties: &Properties) -> (i64, i64) {
+    (properties.created_on, properties.updated_on)
+}

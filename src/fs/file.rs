@@ -1,0 +1,90 @@
+//! Open files: each one a snapshot.
+
+use std::sync::Arc;
+
+use super::facts::Description;
+use super::properties::rendered;
+use super::{Answer, Fs, FsError};
+use crate::tree::Node;
+use crate::vault::{Found, Secret, Vault};
+
+/// What an open file reads, unchanged for as long as it is open.
+pub enum Snapshot {
+    /// One version's value.
+    Value(Arc<Secret>),
+    /// Text that holds no value.
+    Text(String),
+}
+
+impl Snapshot {
+    /// The bytes from an offset on, at most `size` of them, fewer at the end: what READ answers. With
+    /// the value's bytes in it, so it goes to the kernel and nowhere else.
+    pub fn expose_range(&self, offset: u64, size: usize) -> &[u8] {
+        let bytes = match self {
+            Snapshot::Value(secret) => secret.value.expose(),
+            Snapshot::Text(text) => text.as_bytes(),
+        };
+        let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
+        rest.get(..size).unwrap_or(rest)
+    }
+}
+
+impl<V: Vault> Fs<V> {
+    /// Opens a file for reading (OPEN), and gives the handle's number.
+    pub fn open(self: &Arc<Self>, inode: u64, flags: i32) -> Answer<u64> {
+        let Some(node) = self.node(inode) else {
+            return Answer::Now(Err(FsError::NotFound));
+        };
+        if flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0 {
+            return Answer::Now(Err(FsError::ReadOnly));
+        }
+        // The hot path: a fresh value is answered here, on the kernel's thread.
+        if let Some((name, version)) = node.value()
+            && let Some(known) = self.vault.known(name, version)
+        {
+            return Answer::Now(self.opened(known.answer));
+        }
+        let fs = Arc::clone(self);
+        Answer::of(async move { fs.open_uncached(&node).await })
+    }
+
+    async fn open_uncached(&self, node: &Node) -> Result<u64, FsError> {
+        if let Some((name, version)) = node.value() {
+            return self.opened(self.vault.get(name, version).await);
+        }
+        let name = node.secret().ok_or(FsError::NotFound)?;
+        let description: Description = self.describe(name, None).await?.ok_or(FsError::NotFound)?;
+        Ok(self.files.open(Snapshot::Text(rendered(description.properties()))))
+    }
+
+    fn opened(&self, found: Found) -> Result<u64, FsError> {
+        let secret = found?.ok_or(FsError::NotFound)?;
+        Ok(self.files.open(Snapshot::Value(secret)))
+    }
+
+    /// The snapshot behind a handle, for READ.
+    ///
+    /// # Errors
+    /// A handle that is not open.
+    pub fn snapshot(&self, handle: u64) -> Result<Arc<Snapshot>, FsError> {
+        self.files.get(handle).ok_or(FsError::BadHandle)
+    }
+
+    /// Closes a handle (RELEASE).
+    pub fn release(&self, handle: u64) {
+        self.files.close(handle);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_ends_where_the_text_does() {
+        let text = Snapshot::Text("abcdef".to_owned());
+        for (offset, size, expected) in [(0, 3, "abc"), (4, 9, "ef"), (6, 1, ""), (u64::MAX, 1, ""), (2, 0, "")] {
+            assert_eq!(text.expose_range(offset, size), expected.as_bytes(), "{offset} {size}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Operations in filesystem words, over any vault.
+//!
+//! Owns open handles (each a snapshot), what a directory shows, and the one errno table. Refuses to
+//! know of HTTP or of the kernel's wire format: it can be driven without a kernel.
+
+mod answer;
+mod directory;
+mod error;
+mod facts;
+mod file;
+mod handles;
+mod properties;
+mod sizes;
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::tree::{Attributes, Inodes, Node, Ownership};
+use crate::vault::Vault;
+pub use answer::Answer;
+use directory::Directory;
+pub use directory::Entry;
+pub use error::FsError;
+pub use file::Snapshot;
+use handles::Handles;
+use sizes::Sizes;
+
+/// What a mount shows that the vault does not decide.
+#[derive(Clone, Copy, Debug)]
+pub struct FsSettings {
+    /// Owner, group and modes of everything.
+    pub ownership: Ownership,
+    /// Times of what has none of its own; unix seconds, UTC.
+    pub mounted_at: i64,
+}
+
+/// What LOOKUP and GETATTR tell the kernel.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// The attributes.
+    pub attributes: Attributes,
+    /// For how long the attributes may be kept.
+    pub attributes_for: Duration,
+    /// For how long the name may be kept.
+    pub name_for: Duration,
+}
+
+/// The filesystem: a tree over a vault, and what is open in it.
+pub struct Fs<V> {
+    vault: V,
+    settings: FsSettings,
+    inodes: Mutex<Inodes>,
+    files: Handles<Snapshot>,
+    directories: Handles<Directory>,
+    sizes: Sizes,
+}
+
+impl<V: Vault> Fs<V> {
+    /// A filesystem over the vault.
+    pub fn new(vault: V, settings: FsSettings) -> Arc<Fs<V>> {
+        Arc::new(Fs {
+            vault,
+            settings,
+            inodes: Mutex::default(),
+            files: Handles::default(),
+            directories: Handles::default(),
+            sizes: Sizes::default(),
+        })
+    }
+
+    /// Finds a name in a directory (LOOKUP). A place that is found counts as told to the kernel.
+    pub fn lookup(self: &Arc<Self>, parent: u64, name: &OsStr) -> Answer<Shown> {
+        let Some(node) = self.node(parent).and_then(|parent| parent.child(name)) else {
+            return Answer::Now(Err(FsError::NotFound));
+        };
+        let fs = Arc::clone(self);
+        Answer::of(async move {
+            let facts = fs.existence(&node).await?;
+            fs.inodes.lock().remember(&node);
+            Ok(fs.shown(&node, &facts))
+        })
+    }
+
+    /// What `stat` shows (GETATTR), the exact size included: the value is fetched if it must be.
+    pub fn getattr(self: &Arc<Self>, inode: u64) -> Answer<Shown> {
+        let Some(node) = self.node(inode) else {
+            return Answer::Now(Err(FsError::NotFound));
+        };
+        let fs = Arc::clone(self);
+        Answer::of(async move {
+            let facts = fs.facts(&node).await?;
+            Ok(fs.shown(&node, &facts))
+        })
+    }
+
+    /// The kernel has forgotten an inode so many times (FORGET).
+    pub fn forget(&self, inode: u64, times: u64) {
+        self.inodes.lock().forget(inode, times);
+    }
+
+    fn node(&self, inode: u64) -> Option<Node> {
+        self.inodes.lock().node(inode)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,79 @@
+//! Exact sizes without a storm.
+//!
+//! A listing has no values, so it fetches none: the kernel asks for attributes with every listing,
+//! for a plain `ls` as well. Only a second `stat` after a listing tells that somebody wants them all;
+//! then the rest is fetched in parallel, while `ls -l` still goes from one to the next.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, TryStreamExt};
+use lru::LruCache;
+use parking_lot::Mutex;
+
+use super::Fs;
+use crate::tree::Node;
+use crate::vault::{Vault, VaultError};
+
+/// Gets under way at once.
+const PARALLEL: usize = 16;
+/// Directories whose last listing is remembered.
+const DIRECTORIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
+
+/// How many sizes were missed in a directory since it was listed.
+pub(super) struct Sizes(Mutex<LruCache<Node, u32>>);
+
+impl Default for Sizes {
+    fn default() -> Self {
+        Sizes(Mutex::new(LruCache::new(DIRECTORIES)))
+    }
+}
+
+impl Sizes {
+    pub(super) fn listed(&self, directory: &Node) {
+        self.0.lock().put(directory.clone(), 0);
+    }
+
+    /// Notes a miss; true for the second one since the listing.
+    fn missed(&self, directory: &Node) -> bool {
+        let mut directories = self.0.lock();
+        let Some(misses) = directories.get_mut(directory) else {
+            return false;
+        };
+        *misses += 1;
+        *misses == 2
+    }
+}
+
+impl<V: Vault> Fs<V> {
+    /// A `stat` has to fetch a value.
+    pub(super) fn size_was_missing(self: &Arc<Self>, node: &Node) {
+        let directory = node.parent();
+        if self.sizes.missed(&directory) {
+            let fs = Arc::clone(self);
+            tokio::spawn(async move { fs.fetch_sizes(&directory).await });
+        }
+    }
+
+    /// Fetches what a directory's files hold, until the vault has trouble: what fails is asked for,
+    /// and reported, when its own turn comes.
+    async fn fetch_sizes(&self, directory: &Node) -> Result<(), VaultError> {
+        let pages = match directory {
+            Node::Values => self.vault.secrets(),
+            Node::Secret(name) => self.vault.versions(name),
+            Node::Root | Node::Secrets => return Ok(()),
+            Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => return Ok(()),
+        };
+        pages
+            .map_ok(|page| futures_util::stream::iter(page.to_vec()).map(Ok))
+            .try_flatten()
+            .try_filter(|item| std::future::ready(item.properties.enabled))
+            .try_for_each_concurrent(PARALLEL, |item| async move {
+                match self.vault.get(&item.name, item.version).await {
+                    Err(error) if !error.is_definite() => Err(error),
+                    Ok(_) | Err(_) => Ok(()),
+                }
+            })
+            .await
+    }
+}

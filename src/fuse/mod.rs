@@ -1,0 +1,55 @@
+//! The kernel: mounting, decoding requests, replying, interrupts.
+//!
+//! Owns everything that names fuser. Refuses to decide anything a user could see: each callback hands
+//! its request to [`Fs`](crate::fs::Fs), and the answer to the kernel.
+
+mod adapter;
+mod interrupt;
+mod mount;
+mod mountinfo;
+mod reply;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fuser::{Config, Session, SessionACL};
+
+use crate::fs::Fs;
+use crate::vault::Vault;
+use adapter::Adapter;
+pub use mount::{MountError, MountSettings, Mounted, UnmountError, Unmounted, check, mount, unmount};
+
+/// Threads that read requests. Two, since a request that has to wait for the vault leaves its thread.
+const LOOPS: usize = 2;
+
+/// A mount that is being served.
+pub struct Serving(JoinHandle<io::Result<()>>);
+
+/// Serves the filesystem on an open FUSE connection, until it is unmounted. Requests that the vault has
+/// to answer wait in tasks of the current tokio runtime, each for `deadline` at most.
+///
+/// # Errors
+/// When the kernel refuses the handshake, or speaks too old a protocol.
+pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, everybody: bool, deadline: Duration) -> io::Result<Serving> {
+    let adapter = Adapter::new(fs, tokio::runtime::Handle::current(), deadline);
+    let mut config = Config::default();
+    config.n_threads = Some(LOOPS);
+    // The kernel lets in whom the mount lets in; fuser would check the same again.
+    let acl = if everybody { SessionACL::All } else { SessionACL::Owner };
+    let session = Session::from_fd(adapter, connection, acl, config)?;
+    let thread = thread::Builder::new().name("fuse".to_owned()).spawn(move || session.run())?;
+    Ok(Serving(thread))
+}
+
+impl Serving {
+    /// Waits until the mount is gone, and every open file with it. Blocks.
+    ///
+    /// # Errors
+    /// When the loops ended for another reason: a request that made no sense, or a panic.
+    pub fn wait(self) -> io::Result<()> {
+        self.0.join().unwrap_or_else(|_| Err(io::Error::other("the request loop panicked")))
+    }
+}

@@ -1,0 +1,95 @@
+//! From an answer to the kernel's reply, now or later.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use futures_util::FutureExt;
+use fuser::{Errno, FileAttr, FileType, INodeNo};
+use tokio::runtime::Handle;
+
+use super::interrupt;
+use crate::fs::{Answer, FsError};
+use crate::tree::{Attributes, FileKind};
+
+/// Where a request came from, for the log and for signals.
+#[derive(Clone, Copy)]
+pub(super) struct Origin {
+    pub(super) operation: &'static str,
+    pub(super) inode: u64,
+    /// The caller's thread; 0 when the kernel asks for itself or hides it.
+    pub(super) pid: u32,
+}
+
+/// Runs an operation and replies: at once if the answer is there, else from a task that waits for the
+/// vault, the deadline, or a signal to the caller, whichever comes first. A panic fails this request
+/// alone.
+pub(super) fn settle<T: Send + 'static>(
+    runtime: &Handle,
+    deadline: Duration,
+    origin: Origin,
+    work: impl FnOnce() -> Answer<T>,
+    reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
+) {
+    let context = runtime.enter();
+    let answer = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Answer::Now(Err(FsError::Broken)));
+    drop(context);
+    match answer {
+        Answer::Now(result) => reply(result.map_err(|error| refused(origin, &error))),
+        Answer::Later(work) => {
+            runtime.spawn(async move {
+                let result = tokio::select! {
+                    result = AssertUnwindSafe(work).catch_unwind() => result.unwrap_or(Err(FsError::Broken)),
+                    () = interrupt::interrupted(origin.pid) => Err(FsError::Interrupted),
+                    () = tokio::time::sleep(deadline) => Err(FsError::TimedOut),
+                };
+                reply(result.map_err(|error| refused(origin, &error)));
+            });
+        }
+    }
+}
+
+/// Logs a failure once, at the level that it owns, and gives its number.
+pub(super) fn refused(origin: Origin, error: &FsError) -> Errno {
+    let Origin { operation, inode, pid } = origin;
+    match error.level() {
+        tracing::Level::ERROR => tracing::error!(operation, inode, pid, "{error}"),
+        tracing::Level::WARN => tracing::warn!(operation, inode, pid, "{error}"),
+        _ => tracing::debug!(operation, inode, pid, "{error}"),
+    }
+    Errno::from_i32(error.errno())
+}
+
+/// The kernel's form of attributes.
+pub(super) fn file_attr(attributes: &Attributes) -> FileAttr {
+    let modified = time(attributes.modified);
+    FileAttr {
+        ino: INodeNo(attributes.inode),
+        size: attributes.size,
+        blocks: attributes.size.div_ceil(512),
+        atime: modified,
+        mtime: modified,
+        ctime: time(attributes.changed),
+        crtime: modified,
+        kind: file_type(attributes.kind),
+        perm: attributes.mode,
+        nlink: attributes.links,
+        uid: attributes.uid,
+        gid: attributes.gid,
+        rdev: 0,
+        blksize: 4096,
+        flags: 0,
+    }
+}
+
+pub(super) fn file_type(kind: FileKind) -> FileType {
+    match kind {
+        FileKind::Directory => FileType::Directory,
+        FileKind::File => FileType::RegularFile,
+    }
+}
+
+fn time(unix_seconds: i64) -> SystemTime {
+    let distance = Duration::from_secs(unix_seconds.unsigned_abs());
+    let time = if unix_seconds < 0 { UNIX_EPOCH.checked_sub(distance) } else { UNIX_EPOCH.checked_add(distance) };
+    time.unwrap_or(UNIX_EPOCH)
+}

@@ -1,0 +1,17 @@
+//! Everything `unsafe`, and what needs it: secret bytes, the wiping allocator, process hardening,
+//! the kernel's mount calls that have no safe wrapper.
+//!
+//! Refuses policy: what to protect or where to mount is decided by the callers.
+#![allow(unsafe_code)]
+
+mod descriptor;
+mod mount_api;
+mod process;
+mod secret_bytes;
+mod wiping_allocator;
+
+pub use descriptor::receive_descriptor;
+pub use mount_api::{MountAttributes, mount_fuse};
+pub use process::forbid_dumps;
+pub use secret_bytes::SecretBytes;
+pub use wiping_allocator::WipingAllocator;

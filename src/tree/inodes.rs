@@ -1,0 +1,147 @@
+//! Inode numbers: the same for the same place, whatever was listed, rotated, remounted or restarted.
+
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+
+use super::{Node, ROOT_INODE};
+
+/// Programs that hold a number in a double, as JavaScript does, are exact up to 2^53.
+const NUMBER_MASK: u64 = (1 << 52) - 1;
+
+/// The places that the kernel knows by number.
+///
+/// A number is a hash of the place, so it needs no table to be stable; the table is the way back, and
+/// settles the case in which two places have the same hash.
+#[derive(Debug, Default)]
+pub struct Inodes {
+    places: HashMap<u64, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    node: Node,
+    /// How often the kernel has been told this number; it forgets in the same coin (FUSE_FORGET).
+    lookups: u64,
+}
+
+impl Inodes {
+    /// The place behind a number that the kernel was told.
+    pub fn node(&self, inode: u64) -> Option<Node> {
+        if inode == ROOT_INODE {
+            return Some(Node::Root);
+        }
+        self.places.get(&inode).map(|known| known.node.clone())
+    }
+
+    /// The place's number, without telling it to the kernel for keeps: for directory entries.
+    pub fn number(&self, node: &Node) -> u64 {
+        if *node == Node::Root {
+            return ROOT_INODE;
+        }
+        let mut number = hash(node);
+        while number <= ROOT_INODE || self.places.get(&number).is_some_and(|known| known.node != *node) {
+            number = (number + 1) & NUMBER_MASK;
+        }
+        number
+    }
+
+    /// The place's number, told to the kernel once more (LOOKUP, READDIRPLUS).
+    pub fn remember(&mut self, node: &Node) -> u64 {
+        let number = self.number(node);
+        if number != ROOT_INODE {
+            self.places.entry(number).or_insert_with(|| Known { node: node.clone(), lookups: 0 }).lookups += 1;
+        }
+        number
+    }
+
+    /// The kernel has forgotten a number so many times.
+    pub fn forget(&mut self, inode: u64, times: u64) {
+        if let Some(known) = self.places.get_mut(&inode) {
+            known.lookups = known.lookups.saturating_sub(times);
+            if known.lookups == 0 {
+                self.places.remove(&inode);
+            }
+        }
+    }
+}
+
+/// FNV-1a, because std's hasher may change with the compiler, and these numbers outlive it. Somebody
+/// who crafts names that collide gains nothing: the table tells them apart.
+struct Fnv(u64);
+
+impl Hasher for Fnv {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // The high bits are FNV's better ones.
+        (self.0 ^ (self.0 >> 52)) & NUMBER_MASK
+    }
+}
+
+fn hash(node: &Node) -> u64 {
+    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    // Only the first kind has the top bit of its tag free for more kinds: tags are never re-used.
+    let (tag, version) = match node {
+        Node::Root => (0_u8, None),
+        Node::Secrets => (1, None),
+        Node::Values => (2, None),
+        Node::Secret(_) => (3, None),
+        Node::Current(_) => (4, None),
+        Node::Version(_, version) => (5, Some(version)),
+        Node::Properties(_) => (6, None),
+        Node::Value(_) => (7, None),
+    };
+    hasher.write(&[tag]);
+    if let Some(name) = node.secret() {
+        name.hash(&mut hasher);
+    }
+    if let Some(version) = version {
+        version.hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::SecretName;
+
+    fn value(name: &str) -> Node {
+        Node::Value(SecretName::parse(name).unwrap())
+    }
+
+    #[test]
+    fn numbers_outlive_the_table() {
+        let mut first = Inodes::default();
+        let mut second = Inodes::default();
+        second.remember(&value("other"));
+        assert_eq!(first.remember(&value("db")), second.remember(&value("DB")));
+        // Written down, so that no release moves it under somebody's watch or bind mount.
+        assert_eq!(first.number(&value("db")), 0x0);
+    }
+
+    #[test]
+    fn a_number_leads_back_until_it_is_forgotten_as_often_as_it_was_told() {
+        let mut inodes = Inodes::default();
+        let number = inodes.remember(&value("db"));
+        assert_eq!(inodes.remember(&value("db")), number);
+        inodes.forget(number, 1);
+        assert_eq!(inodes.node(number), Some(value("db")));
+        inodes.forget(number, 1);
+        assert_eq!(inodes.node(number), None);
+        assert_eq!(inodes.node(ROOT_INODE), Some(Node::Root));
+    }
+
+    #[test]
+    fn two_places_with_one_hash_get_two_numbers() {
+        let mut inodes = Inodes::default();
+        let number = inodes.number(&value("db"));
+        inodes.places.insert(number, Known { node: value("squatter"), lookups: 1 });
+        assert_eq!(inodes.remember(&value("db")), number + 1);
+        assert_eq!(inodes.node(number + 1), Some(value("db")));
+    }
+}

@@ -1,0 +1,198 @@
+//! The API's JSON, as it is on the wire. Unknown fields are ignored: new api-versions add some.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use url::Url;
+use zeroize::Zeroizing;
+
+use super::failure::not_key_vault;
+use super::transport::Answer;
+use crate::sys::SecretBytes;
+use crate::vault::{Item, NewSecret, Properties, Secret, SecretName, VaultError, VaultErrorKind, VersionId};
+
+/// SecretBundle and SecretItem in one: an item is a bundle without a value.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bundle {
+    value: Option<SecretBytes>,
+    id: Box<str>,
+    content_type: Option<Box<str>>,
+    #[serde(default)]
+    attributes: Attributes,
+    tags: Option<BTreeMap<String, String>>,
+    kid: Option<Box<str>>,
+    managed: Option<bool>,
+    previous_version: Option<Box<str>>,
+}
+
+/// Times are 64 bits wide, whatever the specification says: the year 3000 is a common expiry.
+#[derive(Deserialize, Default)]
+#[serde(rename_all = "camelCase")]
+struct Attributes {
+    enabled: Option<bool>,
+    nbf: Option<i64>,
+    exp: Option<i64>,
+    #[serde(default)]
+    created: i64,
+    #[serde(default)]
+    updated: i64,
+    recovery_level: Option<Box<str>>,
+    recoverable_days: Option<u32>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListPage {
+    #[serde(default)]
+    value: Vec<Bundle>,
+    next_link: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SetBody<'a> {
+    value: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tags: Option<&'a BTreeMap<String, String>>,
+    attributes: SetAttributes,
+}
+
+#[derive(Serialize)]
+struct SetAttributes {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
+}
+
+/// A secret with its value, out of a 200.
+pub(super) fn secret(answer: Answer) -> Result<Secret, VaultError> {
+    let mut bundle: Bundle = parsed(&answer)?;
+    let value = bundle.value.take().ok_or_else(|| malformed("a secret without a value"))?;
+    let item = item(bundle)?;
+    let version = item.version.ok_or_else(|| malformed("a secret without a version in its id"))?;
+    Ok(Secret { name: item.name, version, properties: item.properties, value })
+}
+
+/// The items of a list page, and the link to the next one.
+pub(super) fn page(answer: Answer) -> Result<(Vec<Item>, Option<String>), VaultError> {
+    let page: ListPage = parsed(&answer)?;
+    let items = page.value.into_iter().map(item).collect::<Result<_, _>>()?;
+    Ok((items, page.next_link))
+}
+
+/// The body of a PUT.
+pub(super) fn set_body(new: &NewSecret) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    // The API carries text: a caller with other bytes has to encode them first.
+    let value = std::str::from_utf8(new.value.expose()).map_err(|_| VaultError::of(VaultErrorKind::Rejected(400)))?;
+    let body = SetBody {
+        value,
+        content_type: new.content_type.as_deref(),
+        tags: new.tags.as_ref(),
+        attributes: SetAttributes { enabled: new.enabled, nbf: new.not_before, exp: new.expires_on },
+    };
+    let json = serde_json::to_vec(&body).map_err(|_| VaultError::of(VaultErrorKind::Aborted))?;
+    Ok(Zeroizing::new(json))
+}
+
+fn item(bundle: Bundle) -> Result<Item, VaultError> {
+    let (name, version) = identity(&bundle.id).ok_or_else(|| malformed("an id that names no secret"))?;
+    let attributes = bundle.attributes;
+    let properties = Properties {
+        id: bundle.id,
+        content_type: bundle.content_type,
+        enabled: attributes.enabled.unwrap_or(true),
+        not_before: attributes.nbf,
+        expires_on: attributes.exp,
+        created_on: attributes.created,
+        updated_on: attributes.updated,
+        recovery_level: attributes.recovery_level,
+        recoverable_days: attributes.recoverable_days,
+        tags: bundle.tags,
+        managed: bundle.managed.unwrap_or(false),
+        key_id: bundle.kid,
+        previous_version: bundle.previous_version,
+    };
+    Ok(Item { name, version, properties })
+}
+
+/// Name and version out of `https://HOST/secrets/NAME[/VERSION]`.
+fn identity(id: &str) -> Option<(SecretName, Option<VersionId>)> {
+    let url = Url::parse(id).ok()?;
+    let mut segments = url.path_segments()?;
+    if !segments.next()?.eq_ignore_ascii_case("secrets") {
+        return None;
+    }
+    let name = SecretName::parse(segments.next()?)?;
+    match segments.next() {
+        None | Some("") => Some((name, None)),
+        Some(version) => Some((name, Some(VersionId::parse(version)?))),
+    }
+}
+
+/// serde's own message would quote what it stumbled over, which may be a value.
+fn parsed<T: for<'de> Deserialize<'de>>(answer: &Answer) -> Result<T, VaultError> {
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        let kind = if error.is_eof() { "JSON that ends too early" } else { "no JSON of Key Vault's" };
+        malformed(kind)
+    })
+}
+
+fn malformed(how: &str) -> VaultError {
+    not_key_vault(format!("HTTP 200 with {how}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+
+    fn answer(body: &str) -> Answer {
+        Answer { status: 200, headers: HeaderMap::new(), body: Zeroizing::new(body.as_bytes().to_vec()) }
+    }
+
+    // The sample of the REST reference's "Get Secret" page.
+    const SAMPLE: &str = r#"{"value":"mysecretvalue","id":"https://kv-sdk-test.vault.azure.net/secrets/mysecretname/4387e9f3d6e14c459867679a90fd0f79","attributes":{"enabled":true,"created":1493938410,"updated":1493938410,"recoveryLevel":"Recoverable+Purgeable"}}"#;
+
+    #[test]
+    fn the_reference_pages_sample_is_read() {
+        let secret = secret(answer(SAMPLE)).unwrap();
+        assert_eq!(secret.name.as_str(), "mysecretname");
+        assert_eq!(secret.version.to_string(), "4387e9f3d6e14c459867679a90fd0f79");
+        assert_eq!(secret.value.expose(), b"mysecretvalue");
+        assert_eq!(secret.properties.created_on, 1_493_938_410);
+        assert_eq!(secret.properties.tags, None);
+    }
+
+    #[test]
+    fn the_year_3000_and_unknown_fields_are_no_obstacle() {
+        let body = SAMPLE.replace(r#""enabled":true"#, r#""enabled":true,"exp":32503680000,"fresh":{"a":[1]}"#);
+        assert_eq!(secret(answer(&body)).unwrap().properties.expires_on, Some(32_503_680_000));
+    }
+
+    #[test]
+    fn an_empty_page_with_a_null_link_is_the_end() {
+        let (items, next) = page(answer(r#"{"value":[],"nextLink":null}"#)).unwrap();
+        assert!(items.is_empty() && next.is_none());
+    }
+
+    #[test]
+    fn errors_about_a_body_do_not_quote_it() {
+        for body in ["canary", r#"{"id":"canary","value":"canary"}"#, r#"{"value":{"canary":1}}"#, r#"{"value":"canary"#] {
+            let error = secret(answer(body)).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("canary"), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_set_says_no_more_than_was_given() {
+        let body = set_body(&NewSecret::of(SecretBytes::new(b"a\"b".to_vec()))).unwrap();
+        assert_eq!(std::str::from_utf8(&body).unwrap(), r#"{"value":"a\"b","attributes":{}}"#);
+    }
+}

@@ -1,0 +1,84 @@
+//! A secret and its properties, as the vault describes them.
+
+use std::collections::BTreeMap;
+
+use super::{SecretBytes, SecretName, VersionId};
+
+/// Everything the vault says of a version, save its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Properties {
+    /// The identifier as the vault gives it: a URL, without the version in listings of secrets.
+    pub id: Box<str>,
+    /// Free text that says what the value is, at most 255 characters.
+    pub content_type: Option<Box<str>>,
+    /// Whether the value may be read.
+    pub enabled: bool,
+    /// Not meant to be used before this time; unix seconds, UTC. The vault does not enforce it.
+    pub not_before: Option<i64>,
+    /// Not meant to be used from this time on; unix seconds, UTC. The vault does not enforce it.
+    pub expires_on: Option<i64>,
+    /// When this version was made; unix seconds, UTC.
+    pub created_on: i64,
+    /// When its properties last changed; unix seconds, UTC.
+    pub updated_on: i64,
+    /// What a delete would leave, such as `Recoverable+Purgeable`.
+    pub recovery_level: Option<Box<str>>,
+    /// Days for which a deleted secret can be recovered; since api-version 7.1.
+    pub recoverable_days: Option<u32>,
+    /// At most 15 tags; `None` where the vault sent no such field, which is not the same as none.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Whether the secret belongs to a certificate, which then alone may change it.
+    pub managed: bool,
+    /// The certificate's key, for managed secrets.
+    pub key_id: Option<Box<str>>,
+    /// The version before, for managed secrets; since api-version 2025-07-01.
+    pub previous_version: Option<Box<str>>,
+}
+
+/// One version of a secret, with its value.
+#[derive(Debug)]
+pub struct Secret {
+    /// Its name, in the case the vault keeps.
+    pub name: SecretName,
+    /// Which version.
+    pub version: VersionId,
+    /// Its properties.
+    pub properties: Properties,
+    /// Its value: UTF-8 as the API carries it.
+    pub value: SecretBytes,
+}
+
+/// One entry of a listing.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The secret's name, in the case the vault keeps.
+    pub name: SecretName,
+    /// Which version; `None` in listings of secrets.
+    pub version: Option<VersionId>,
+    /// Its properties; in listings of secrets those of the newest version.
+    pub properties: Properties,
+}
+
+/// What a new version is to be.
+#[derive(Debug)]
+pub struct NewSecret {
+    /// The value: UTF-8, at most 25,600 characters.
+    pub value: SecretBytes,
+    /// Free text, at most 255 characters.
+    pub content_type: Option<String>,
+    /// At most 15 tags of at most 512 characters each.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Whether it may be read; the vault's default is yes.
+    pub enabled: Option<bool>,
+    /// Unix seconds, UTC.
+    pub not_before: Option<i64>,
+    /// Unix seconds, UTC.
+    pub expires_on: Option<i64>,
+}
+
+impl NewSecret {
+    /// A new version with this value and nothing else.
+    pub fn of(value: SecretBytes) -> NewSecret {
+        NewSecret { value, content_type: None, tags: None, enabled: None, not_before: None, expires_on: None }
+    }
+}
