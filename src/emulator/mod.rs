@@ -1,1 +1,192 @@
+<<<<<<< HEAD
 //! x
+=======
+//! The embedded vault: a real HTTP server that behaves as the secrets API of Azure Key Vault does,
+//! to any client's eye. It shares no type with the rest of the crate.
+//!
+//! A request comes in by [`serve`], is checked and answered by [`service`], and looked up in the
+//! path table of [`routes`]; [`operations`] turns its words into a call of the [`rules`], the pure
+//! state machine over [`model`], and the outcome into the JSON of [`wire`]. [`errors`] holds every
+//! refusal, [`faults`] what tests make go wrong.
+
+mod answer;
+mod api_version;
+mod backup;
+mod ca;
+mod clock;
+mod connection;
+mod demo;
+mod errors;
+mod faults;
+mod limits;
+mod model;
+mod operations;
+mod options;
+mod origin;
+mod paging;
+mod random;
+mod record;
+mod requests;
+mod routes;
+mod rules;
+mod serve;
+mod service;
+mod spoil;
+mod tokens;
+mod wire;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+pub use clock::Clock;
+pub use faults::{Fault, FaultRule, Faults, RetryAfter};
+pub use model::{NewSecret, SecretValue, UnixTime};
+pub use options::Options;
+pub use requests::RequestSeen;
+pub use routes::Operation;
+pub use serve::Serving;
+
+/// Why the embedded vault could not do what its owner asked.
+#[derive(Debug, thiserror::Error)]
+pub enum EmulatorError {
+    /// The vault's own rules refuse it, as they would refuse a client.
+    #[error("the vault refuses: {0}")]
+    Refused(String),
+    /// Not a name a secret can have.
+    #[error("not a secret's name: {0:?} (1 to 127 letters, digits and dashes)")]
+    Name(String),
+    /// The vault listens on the loopback alone: whoever reaches it could try its tokens.
+    #[error("{0} is not a loopback address; the embedded vault serves this machine alone")]
+    NotLoopback(SocketAddr),
+    /// The socket or address cannot be listened on.
+    #[error("cannot listen on {0}: {1}")]
+    Listen(String, #[source] std::io::Error),
+    /// No certificate could be made.
+    #[error("cannot make a certificate: {0}")]
+    Certificate(String),
+}
+
+/// An embedded vault. Clones are the same vault.
+#[derive(Clone)]
+pub struct Emulator {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    name: String,
+    vault: Mutex<rules::Vault>,
+    clock: Clock,
+    tokens: tokens::TokenSigner,
+    backups: backup::BackupKey,
+    faults: Faults,
+    requests: requests::RequestLog,
+}
+
+impl std::fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Emulator").field("name", &self.inner.name).finish_non_exhaustive()
+    }
+}
+
+impl Emulator {
+    /// An empty vault in memory. `name` is the vault's name, 3–24 of `[0-9A-Za-z-]`.
+    pub fn in_memory(name: &str) -> Emulator {
+        Emulator::with_options(name, Options::default())
+    }
+
+    /// An empty vault in memory that treats deletion as `options` say.
+    pub fn with_options(name: &str, options: Options) -> Emulator {
+        let inner = Inner {
+            name: name.to_owned(),
+            backups: backup::BackupKey::new(random::bytes(), &options.geography),
+            vault: Mutex::new(rules::Vault::new(options)),
+            clock: Clock::system(),
+            tokens: tokens::TokenSigner::new(&random::bytes(), &random::guid()),
+            faults: Faults::new(),
+            requests: requests::RequestLog::default(),
+        };
+        Emulator { inner: Arc::new(inner) }
+    }
+
+    /// The vault's name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Fills the vault with examples of everything a mount can show.
+    ///
+    /// # Errors
+    /// Where the example certificate cannot be made, or the vault holds one of the names in a
+    /// state that takes no writes.
+    pub fn seed_demo(&self) -> Result<(), EmulatorError> {
+        demo::seed(self)
+    }
+
+    /// A signed bearer token with every permission, good for `lifetime` from now.
+    pub fn issue_token(&self, lifetime: Duration) -> String {
+        self.inner.tokens.issue(self.inner.clock.now(), lifetime)
+    }
+
+    /// Sets a secret directly and gives the new version's identifier, 32 hexadecimal characters
+    /// (REST: Set Secret; for managed secrets what a certificate's renewal does).
+    ///
+    /// # Errors
+    /// Where the name is none, or the vault would refuse a client.
+    pub fn put(&self, name: &str, secret: NewSecret) -> Result<String, EmulatorError> {
+        let parsed = model::SecretName::parse(name);
+        let name = parsed.ok_or_else(|| EmulatorError::Name(name.to_owned()))?;
+        let (id, now) = (random::version_id(), self.inner.clock.now());
+        let mut vault = self.inner.vault.lock();
+        let put = if secret.managed { rules::Vault::add_version } else { rules::Vault::set };
+        match put(&mut vault, &name, secret, id, now) {
+            Ok(found) => Ok(found.version.id.to_string()),
+            Err(refusal) => Err(EmulatorError::Refused(refusal.message)),
+        }
+    }
+
+    /// Serves plain HTTP on a Unix socket of mode 0600. A socket file whose server is gone is
+    /// replaced; the directory is the caller's. Needs a Tokio runtime.
+    ///
+    /// # Errors
+    /// Where something live, or a file that is no socket, is in the way.
+    pub async fn serve_unix(&self, path: &Path) -> Result<Serving, EmulatorError> {
+        serve::serve_unix(service::router(self.clone()), path, self.name())
+    }
+
+    /// Serves TLS on a loopback address under a certificate of a new private authority, good for
+    /// the loopback addresses, `localhost`, `*.localhost` and `*.vault.azure.net`. Port 0 picks
+    /// one.
+    ///
+    /// # Errors
+    /// Where the address is no loopback one or is taken.
+    pub async fn serve_tls(&self, addr: SocketAddr) -> Result<Serving, EmulatorError> {
+        let credentials = ca::make_credentials(self.name());
+        let credentials = credentials.map_err(|e| EmulatorError::Certificate(e.to_string()))?;
+        serve::serve_tls(service::router(self.clone()), addr, credentials).await
+    }
+
+    /// What goes wrong, and when.
+    pub fn faults(&self) -> &Faults {
+        &self.inner.faults
+    }
+
+    /// The vault's clock, which tests can move.
+    pub fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
+    /// What clients asked since the start or the last clearing, in order of arrival.
+    pub fn requests(&self) -> Vec<RequestSeen> {
+        self.inner.requests.all()
+    }
+
+    /// Empties the record of requests.
+    pub fn clear_requests(&self) {
+        self.inner.requests.clear();
+    }
+}
+>>>>>>> emulator-stage-1

@@ -1,0 +1,178 @@
+//! The operations of the secrets API: from a request's words to the rules and back to JSON.
+
+use super::Emulator;
+use super::answer::Answer;
+use super::backup::BackupKey;
+use super::errors::Refusal;
+use super::faults::Fault;
+use super::model::{SecretName, VersionId};
+use super::paging::{Cursor, Page, page_size};
+use super::random;
+use super::routes::{Operation, Target};
+use super::rules::{Found, Vault};
+use super::service::Asked;
+use super::wire::{self, Bundle, Context, List};
+
+/// Carries out one operation on the vault as it stands now.
+pub(super) fn run(
+    emulator: &Emulator,
+    asked: &Asked,
+    target: &Target,
+    body: &[u8],
+    fault: Option<&Fault>,
+) -> Result<Answer, Refusal> {
+    let api_version = asked.api_version()?;
+    let mut vault = emulator.inner.vault.lock();
+    let options = vault.options.clone();
+    let context = Context { origin: &asked.origin, api_version, options: &options };
+    let call = Call { asked, target, now: emulator.clock().now(), context };
+    if target.operation.is_list() {
+        call.list(&vault, fault)
+    } else if target.operation == Operation::BackupSecret {
+        call.backup(&vault, &emulator.inner.backups)
+    } else if target.operation == Operation::RestoreSecret {
+        call.restore(&mut vault, &emulator.inner.backups, body)
+    } else if let Some(answer) = call.read(&vault)? {
+        Ok(answer)
+    } else {
+        call.write(&mut vault, body)
+    }
+}
+
+struct Call<'a> {
+    asked: &'a Asked,
+    target: &'a Target,
+    now: super::model::UnixTime,
+    context: Context<'a>,
+}
+
+impl Call<'_> {
+    fn read(&self, vault: &Vault) -> Result<Option<Answer>, Refusal> {
+        let bundle = match self.target.operation {
+            Operation::GetSecret => {
+                let found = vault.get(&self.name()?, self.version()?, self.now)?;
+                Bundle::with_value(found, &self.context)
+            }
+            Operation::GetDeletedSecret => {
+                Bundle::without_value(vault.get_deleted(&self.name()?, self.now)?, &self.context)
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(Answer::json(200, wire::to_json(&bundle))))
+    }
+
+    fn write(&self, vault: &mut Vault, body: &[u8]) -> Result<Answer, Refusal> {
+        let (name, now) = (self.name()?, self.now);
+        let found = match self.target.operation {
+            Operation::SetSecret => {
+                let new = wire::parse_set(body)?;
+                let found = vault.set(&name, new, random::version_id(), now)?;
+                let bundle = Bundle::with_value(found, &self.context);
+                return Ok(Answer::json(200, wire::to_json(&bundle)));
+            }
+            Operation::PurgeDeletedSecret => {
+                vault.purge(&name, now)?;
+                return Ok(Answer::nothing());
+            }
+            Operation::UpdateSecret => vault.update(&name, self.version()?, wire::parse_update(body)?, now)?,
+            Operation::DeleteSecret => vault.delete(&name, now)?,
+            Operation::RecoverDeletedSecret => vault.recover(&name, now)?,
+            _ => return Err(Refusal::no_such_resource()),
+        };
+        let bundle = Bundle::without_value(found, &self.context);
+        Ok(Answer::json(200, wire::to_json(&bundle)))
+    }
+
+    fn backup(&self, vault: &Vault, key: &BackupKey) -> Result<Answer, Refusal> {
+        let value = key.seal(vault.backup(&self.name()?, self.now)?)?;
+        Ok(Answer::json(200, wire::to_json(&wire::Backup { value })))
+    }
+
+    fn restore(&self, vault: &mut Vault, key: &BackupKey, body: &[u8]) -> Result<Answer, Refusal> {
+        let secret = key.open(&wire::parse_restore(body)?)?;
+        let base = self.asked.origin.id_base();
+        let url = format!("{base}/secrets/{}/{}", secret.name.as_str(), secret.latest);
+        let restored = vault.restore(secret, self.now);
+        let found = restored.ok_or_else(|| Refusal::restore_conflict(&url))?;
+        let bundle = Bundle::without_value(found, &self.context);
+        Ok(Answer::json(200, wire::to_json(&bundle)))
+    }
+
+    fn list(&self, vault: &Vault, fault: Option<&Fault>) -> Result<Answer, Refusal> {
+        let mut size = page_size(self.asked.query("maxresults"))?;
+        let mut cursor = self.asked.query("$skiptoken").map(Cursor::decode).transpose()?;
+        match fault {
+            Some(Fault::ShortPages(rows)) => size = size.min(*rows).max(1),
+            Some(Fault::EmptyPages(pages)) => {
+                let cursor = cursor.get_or_insert_default();
+                // Pages that follow empty ones are spared, or the list would never end.
+                cursor.empty_pages.get_or_insert(*pages);
+            }
+            _ => {}
+        }
+        let cursor = cursor.unwrap_or_default();
+        if let Some(pages @ 1..) = cursor.empty_pages {
+            let rest = Cursor { empty_pages: Some(pages - 1), ..cursor };
+            return Ok(self.page(Vec::new(), Some(rest)));
+        }
+        self.rows(vault, &cursor.row, size)
+    }
+
+    fn rows(&self, vault: &Vault, from: &str, size: usize) -> Result<Answer, Refusal> {
+        if self.target.operation == Operation::GetSecretVersions {
+            let version = from.split_once('/').and_then(|(_, hex)| VersionId::parse(hex));
+            let from = version.unwrap_or(VersionId::LOWEST);
+            let name = self.name()?;
+            let page = Page::take(vault.list_versions(&name, from, self.now), size);
+            let next =
+                page.next.map(|found| format!("{}/{}", found.secret.name.key(), found.version.id).to_ascii_uppercase());
+            return Ok(self.full_page(page.rows, next, Bundle::version_item));
+        }
+        let page = match self.target.operation {
+            Operation::GetSecrets => Page::take(vault.list(from, self.now), size),
+            _ => Page::take(vault.list_deleted(from, self.now), size),
+        };
+        let rows = page.rows.into_iter().filter_map(Found::latest).collect();
+        Ok(self.full_page(rows, page.next.map(|s| s.name.key()), Bundle::secret_item))
+    }
+
+    fn full_page<'b>(
+        &self,
+        rows: Vec<Found<'b>>,
+        next: Option<String>,
+        item: fn(Found<'b>, &Context<'_>) -> Bundle<'b>,
+    ) -> Answer {
+        let items = rows.into_iter().map(|found| item(found, &self.context)).collect();
+        self.page(items, next.map(|row| Cursor { row, empty_pages: None }))
+    }
+
+    fn page(&self, value: Vec<Bundle<'_>>, next: Option<Cursor>) -> Answer {
+        let next_link = next.map(|cursor| self.next_link(&cursor));
+        Answer::json(200, wire::to_json(&List { value, next_link }))
+    }
+
+    /// Absolute, port included, its parameters in the recorded order.
+    fn next_link(&self, cursor: &Cursor) -> String {
+        let (base, path) = (self.asked.origin.link_base(), &self.asked.path);
+        let version = self.context.api_version.as_str();
+        let link = format!("{base}{path}?api-version={version}&$skiptoken={}", cursor.encode());
+        match self.asked.query("maxresults") {
+            Some(size) => format!("{link}&maxresults={size}"),
+            None => link,
+        }
+    }
+
+    fn name(&self) -> Result<SecretName, Refusal> {
+        let name = self.target.name.as_deref().unwrap_or_default();
+        SecretName::parse(name).ok_or_else(|| Refusal::invalid_name(name))
+    }
+
+    /// `None` is the latest. What cannot be an identifier names no version.
+    fn version(&self) -> Result<Option<VersionId>, Refusal> {
+        let Some(text) = self.target.version.as_deref() else {
+            return Ok(None);
+        };
+        let name = self.target.name.as_deref().unwrap_or_default();
+        VersionId::parse(text).map(Some).ok_or_else(|| Refusal::not_found(name))
+    }
+}

@@ -1,0 +1,30 @@
+//! Chance: version identifiers, request identifiers and keys.
+
+use super::model::VersionId;
+
+/// Random bytes from AWS-LC.
+///
+/// # Panics
+/// Never in practice: AWS-LC aborts the process rather than return too few bytes.
+pub(super) fn bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    assert!(aws_lc_rs::rand::fill(&mut bytes).is_ok(), "the system has no random bytes");
+    bytes
+}
+
+pub(super) fn version_id() -> VersionId {
+    VersionId::new(bytes())
+}
+
+/// A random GUID (version 4) in its usual form.
+pub(super) fn guid() -> String {
+    guid_of(bytes())
+}
+
+/// A GUID made of these bytes.
+pub(super) fn guid_of(mut bytes: [u8; 16]) -> String {
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = format!("{:032x}", u128::from_be_bytes(bytes));
+    [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
+}

@@ -1,0 +1,57 @@
+//! The record of what clients asked, for tests that count requests. Names, never values.
+
+use parking_lot::Mutex;
+
+use super::routes::{Operation, Target};
+
+/// One request the vault has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestSeen {
+    /// What it asked for.
+    pub operation: Operation,
+    /// The secret's name as the client wrote it; lists have none.
+    pub name: Option<String>,
+    /// The version, where the client named one.
+    pub version: Option<String>,
+    /// The status it was answered with; `None` while it has no answer, or never got one.
+    pub status: Option<u16>,
+}
+
+/// All requests since the start or the last clearing.
+#[derive(Debug, Default)]
+pub(super) struct RequestLog(Mutex<Log>);
+
+#[derive(Debug, Default)]
+struct Log {
+    /// How many were cleared: a place in the log outlives a clearing.
+    cleared: usize,
+    seen: Vec<RequestSeen>,
+}
+
+impl RequestLog {
+    /// Records a request before it is answered; gives its place.
+    pub(super) fn begin(&self, target: &Target) -> usize {
+        let Target { operation, name, version } = target.clone();
+        let mut log = self.0.lock();
+        log.seen.push(RequestSeen { operation, name, version, status: None });
+        log.cleared + log.seen.len() - 1
+    }
+
+    pub(super) fn finish(&self, place: usize, status: u16) {
+        let mut log = self.0.lock();
+        let index = place.checked_sub(log.cleared);
+        if let Some(request) = index.and_then(|index| log.seen.get_mut(index)) {
+            request.status = Some(status);
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<RequestSeen> {
+        self.0.lock().seen.clone()
+    }
+
+    pub(super) fn clear(&self) {
+        let mut log = self.0.lock();
+        log.cleared += log.seen.len();
+        log.seen.clear();
+    }
+}

@@ -1,0 +1,163 @@
+//! One request from arrival to answer: token, fault, path, version, operation, in that order.
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, Response, header};
+
+use super::Emulator;
+use super::answer::Answer;
+use super::api_version::ApiVersion;
+use super::connection::Peer;
+use super::errors::Refusal;
+use super::faults::Fault;
+use super::origin::Origin;
+use super::routes::{Target, parse_query};
+use super::spoil;
+
+/// Holds a restored secret of 500 versions, base64 upon base64.
+const LONGEST_BODY: usize = 64 << 20;
+/// Names with one of these never reach the service: its front end answers in HTML.
+const REJECTED: [char; 7] = ['<', '>', '*', '%', '&', ':', '\\'];
+const REJECTED_PAGE: &str = "<!DOCTYPE HTML>\r\n<HTML><HEAD><TITLE>Bad Request</TITLE></HEAD>\r\n\
+                             <BODY><h2>Bad Request - Invalid URL</h2></BODY></HTML>\r\n";
+
+/// A request as far as it is known before its body is read.
+pub(super) struct Asked {
+    pub(super) method: String,
+    pub(super) path: String,
+    pub(super) query: Vec<(String, String)>,
+    pub(super) origin: Origin,
+    token: Option<String>,
+    client_request_id: Option<HeaderValue>,
+}
+
+impl Asked {
+    fn read(head: &Parts, peer: &Peer, vault: &str) -> Option<Self> {
+        let text = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+        let host = head.uri.authority().map(|a| a.as_str()).or_else(|| text("host"));
+        let fallback = format!("{vault}.vault.localhost");
+        let method = match text("x-http-method") {
+            // Documented for clients behind proxies that know GET and POST alone.
+            Some(method) if head.method == "POST" => method.to_ascii_uppercase(),
+            _ => head.method.to_string(),
+        };
+        Some(Asked {
+            method,
+            path: head.uri.path().to_owned(),
+            query: parse_query(head.uri.query().unwrap_or_default()),
+            origin: Origin::parse(peer.scheme, host.unwrap_or(&fallback))?,
+            token: text(header::AUTHORIZATION.as_str()).and_then(bearer),
+            client_request_id: head.headers.get("x-ms-client-request-id").cloned(),
+        })
+    }
+
+    pub(super) fn query(&self, key: &str) -> Option<&str> {
+        let pair = self.query.iter().find(|(k, _)| k.eq_ignore_ascii_case(key));
+        pair.map(|(_, value)| value.as_str())
+    }
+
+    pub(super) fn api_version(&self) -> Result<ApiVersion, Refusal> {
+        ApiVersion::parse(self.query("api-version"))
+    }
+}
+
+fn bearer(authorization: &str) -> Option<String> {
+    let (scheme, token) = authorization.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+}
+
+/// The application axum serves: one handler, since the path table is ours.
+pub(super) fn router(emulator: Emulator) -> Router {
+    Router::new().fallback(handle).with_state(emulator)
+}
+
+async fn handle(
+    State(emulator): State<Emulator>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let Some(asked) = Asked::read(&head, &peer, emulator.name()) else {
+        return Answer::html(400, REJECTED_PAGE).into_response(None);
+    };
+    let target = Target::parse(&asked.method, &asked.path);
+    let place = target.as_ref().ok().map(|target| emulator.inner.requests.begin(target));
+    let response = respond(&emulator, &peer, asked, target, body).await;
+    if let Some(place) = place {
+        emulator.inner.requests.finish(place, response.status().as_u16());
+    }
+    response
+}
+
+async fn respond(
+    emulator: &Emulator,
+    peer: &Peer,
+    asked: Asked,
+    target: Result<Target, Refusal>,
+    body: Body,
+) -> Response<Body> {
+    let id = asked.client_request_id.clone();
+    if let Err(refusal) = authenticate(emulator, &asked) {
+        return challenge(emulator, &asked, refusal).into_response(id);
+    }
+    let target = match target {
+        Ok(target) => target,
+        Err(refusal) => return Answer::from(refusal).into_response(id),
+    };
+    let befallen = emulator.faults().take(target.operation, target.name.as_deref());
+    if let Some(befallen) = befallen.as_ref().filter(|befallen| !befallen.after_effect)
+        && let Some(answer) = strike(emulator, peer, &asked, &befallen.fault).await
+    {
+        return answer.into_response(id);
+    }
+    let fault = befallen.as_ref().map(|befallen| &befallen.fault);
+    let mut answer = carry_out(emulator, &asked, &target, body, fault).await;
+    if let Some(befallen) = befallen.as_ref().filter(|befallen| befallen.after_effect) {
+        answer = strike(emulator, peer, &asked, &befallen.fault).await.unwrap_or(answer);
+    }
+    match fault {
+        Some(fault) => spoil::response(answer, fault, id),
+        None => answer.into_response(id),
+    }
+}
+
+fn authenticate(emulator: &Emulator, asked: &Asked) -> Result<(), Refusal> {
+    let token = asked.token.as_deref().ok_or_else(Refusal::missing_token)?;
+    let now = emulator.clock().now();
+    emulator.inner.tokens.check(token, &asked.origin.resource(), now).map(|_claims| ())
+}
+
+/// A 401 that says where tokens for this vault are to be had.
+fn challenge(emulator: &Emulator, asked: &Asked, refusal: Refusal) -> Answer {
+    let (tenant, resource) = (emulator.inner.tokens.tenant(), asked.origin.resource());
+    let challenge = format!(
+        "Bearer authorization=\"https://login.microsoftonline.com/{tenant}\", \
+         resource=\"{resource}\""
+    );
+    Answer::from(refusal).with_header(header::WWW_AUTHENTICATE, challenge)
+}
+
+/// A fault that takes the place of the answer, or merely its time: `None`.
+async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, fault: &Fault) -> Option<Answer> {
+    match fault {
+        Fault::Hang => emulator.faults().hang().await,
+        Fault::Latency(span) => tokio::time::sleep(*span).await,
+        Fault::Reset => peer.cut_off().await,
+        Fault::ExpiredToken => return Some(challenge(emulator, asked, Refusal::expired_token())),
+        Fault::UnresolvedKey => return Some(challenge(emulator, asked, Refusal::unresolved_key())),
+        other => return spoil::replacement(other),
+    }
+    None
+}
+
+async fn carry_out(emulator: &Emulator, asked: &Asked, target: &Target, body: Body, fault: Option<&Fault>) -> Answer {
+    if target.name.as_ref().is_some_and(|name| name.contains(REJECTED)) {
+        return Answer::html(400, REJECTED_PAGE);
+    }
+    let Ok(body) = axum::body::to_bytes(body, LONGEST_BODY).await else {
+        return Refusal::bad_parameter("The request body could not be read.").into();
+    };
+    super::operations::run(emulator, asked, target, &body, fault).unwrap_or_else(Answer::from)
+}
