@@ -31,11 +31,7 @@ struct Stamp {
 
 impl From<&Metadata> for Stamp {
     fn from(metadata: &Metadata) -> Stamp {
-        Stamp {
-            inode: metadata.ino(),
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
-        }
+        Stamp { inode: metadata.ino(), size: metadata.size(), modified: (metadata.mtime(), metadata.mtime_nsec()) }
     }
 }
 

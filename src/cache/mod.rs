@@ -69,11 +69,18 @@ impl<V: Vault> Vault for Cached<V> {
     async fn get(&self, name: &SecretName, version: Option<VersionId>) -> Found {
         let key = (name.clone(), version);
         let shared = Arc::clone(&self.0);
-        self.0.flights.join(&key, || self.0.values.fresh(&key), move |(name, version)| async move {
-            let found = shared.vault.get(&name, version).await;
-            shared.values.remember(&(name, version), &found);
-            found
-        }).await
+        self.0
+            .flights
+            .join(
+                &key,
+                || self.0.values.fresh(&key),
+                move |(name, version)| async move {
+                    let found = shared.vault.get(&name, version).await;
+                    shared.values.remember(&(name, version), &found);
+                    found
+                },
+            )
+            .await
     }
 
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {

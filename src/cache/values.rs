@@ -27,11 +27,7 @@ struct Entry {
 impl Values {
     pub(super) fn new(settings: &CacheSettings) -> Values {
         let capacity = NonZeroUsize::new(settings.entries).unwrap_or(NonZeroUsize::MIN);
-        Values {
-            ttl: settings.ttl,
-            negative_ttl: settings.negative_ttl,
-            entries: Mutex::new(LruCache::new(capacity)),
-        }
+        Values { ttl: settings.ttl, negative_ttl: settings.negative_ttl, entries: Mutex::new(LruCache::new(capacity)) }
     }
 
     /// The answer, if it is fresh.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::private_folder::PrivateFolder;
-use super::{Failure, Signals, runtime};
+use super::{Failure, Order, Signals, runtime};
 use crate::config::{EmulatorConfig, Listen};
 use crate::emulator::{Emulator, EmulatorError, Serving};
 use crate::sys::forbid_dumps;
@@ -44,7 +44,10 @@ async fn serve(config: &EmulatorConfig) -> Result<(), Failure> {
     let mut renewal = tokio::time::interval(TOKEN_RENEWAL);
     loop {
         tokio::select! {
-            () = signals.terminate() => break,
+            order = signals.next() => match order {
+                Order::End => break,
+                Order::Forget => {} // it has no cache
+            },
             _ = renewal.tick() => write_token(&vault, &files.token)?,
         }
     }

@@ -12,7 +12,6 @@ mod private_folder;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
@@ -152,11 +151,13 @@ impl Mount {
         loop {
             tokio::select! {
                 result = &mut served => return ended_by_itself(&mounted, result),
-                () = signals.terminate() => return end(&mounted, served).await,
-                _ = signals.hangup.recv() => {
-                    info!("forgetting what is cached");
-                    cache.forget_all();
-                }
+                order = signals.next() => match order {
+                    Order::End => return end(&mounted, served).await,
+                    Order::Forget => {
+                        info!("forgetting what is cached");
+                        cache.forget_all();
+                    }
+                },
             }
         }
     }
@@ -217,13 +218,22 @@ impl Signals {
         })
     }
 
-    /// Resolves at SIGTERM or Ctrl-C.
-    async fn terminate(&mut self) {
+    /// The next order.
+    async fn next(&mut self) -> Order {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.term.recv() => {}
+            _ = self.interrupt.recv() => Order::End,
+            _ = self.term.recv() => Order::End,
+            _ = self.hangup.recv() => Order::Forget,
         }
     }
+}
+
+/// What a signal asks for.
+enum Order {
+    /// SIGTERM, Ctrl-C: end.
+    End,
+    /// SIGHUP: forget what is cached.
+    Forget,
 }
 
 fn now() -> i64 {

@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-//! x
-=======
 //! The embedded vault: a real HTTP server that behaves as the secrets API of Azure Key Vault does,
 //! to any client's eye. It shares no type with the rest of the crate.
 //!
@@ -189,4 +186,3 @@ impl Emulator {
         self.inner.requests.clear();
     }
 }
->>>>>>> emulator-stage-1

@@ -127,7 +127,12 @@ impl<V: Vault> Fs<V> {
         Err(refusal.into())
     }
 
-    async fn described(self: &Arc<Self>, node: &Node, name: &SecretName, version: Option<VersionId>) -> Result<Facts, FsError> {
+    async fn described(
+        self: &Arc<Self>,
+        node: &Node,
+        name: &SecretName,
+        version: Option<VersionId>,
+    ) -> Result<Facts, FsError> {
         if self.vault.known(name, version).is_none() {
             self.size_was_missing(node);
         }

@@ -97,8 +97,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         let answer = |result: Result<u64, Errno>| match result {
             // Direct: what was read must not stay in the page cache.
-            Ok(handle) => reply
-                .opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH),
+            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH),
             Err(errno) => reply.error(errno),
         };
         self.settle(origin("open", request, inode), || self.fs.open(inode.0, flags.0), answer);
@@ -150,14 +149,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         }
     }
 
-    fn readdir(
-        &self,
-        request: &Request,
-        inode: INodeNo,
-        handle: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
+    fn readdir(&self, request: &Request, inode: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let answer = move |result: Result<Vec<Entry>, Errno>| match result {
             Ok(entries) => {
                 for entry in &entries {
@@ -281,16 +273,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         reply.error(read_only("link", request, inode));
     }
 
-    fn create(
-        &self,
-        request: &Request,
-        parent: INodeNo,
-        _: &OsStr,
-        _: u32,
-        _: u32,
-        _: i32,
-        reply: ReplyCreate,
-    ) {
+    fn create(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
         reply.error(read_only("create", request, parent));
     }
 

@@ -33,7 +33,12 @@ pub struct Serving(JoinHandle<io::Result<()>>);
 ///
 /// # Errors
 /// When the kernel refuses the handshake, or speaks too old a protocol.
-pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, everybody: bool, deadline: Duration) -> io::Result<Serving> {
+pub fn serve<V: Vault>(
+    fs: Arc<Fs<V>>,
+    connection: OwnedFd,
+    everybody: bool,
+    deadline: Duration,
+) -> io::Result<Serving> {
     let adapter = Adapter::new(fs, tokio::runtime::Handle::current(), deadline);
     let mut config = Config::default();
     config.n_threads = Some(LOOPS);

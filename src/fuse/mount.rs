@@ -57,7 +57,9 @@ pub enum MountError {
         error: io::Error,
     },
     /// There is no FUSE here.
-    #[error("{DEVICE} is missing: load the kernel's fuse module (`modprobe fuse`), or, in a container, pass the device in (`--device /dev/fuse`)")]
+    #[error(
+        "{DEVICE} is missing: load the kernel's fuse module (`modprobe fuse`), or, in a container, pass the device in (`--device /dev/fuse`)"
+    )]
     NoDevice,
     /// FUSE is closed to this user.
     #[error("{DEVICE} may not be opened: ask root for `chmod 666 {DEVICE}`, which is what distributions ship")]

@@ -28,7 +28,7 @@ impl Mount {
 /// The mount that is seen at a path: the last one, where several lie on each other.
 pub(super) fn at(path: &Path) -> io::Result<Option<Mount>> {
     let table = fs::read("/proc/self/mountinfo")?;
-    Ok(table.split(|byte| *byte == b'\n').filter_map(parse).filter(|mount| mount.path == path).last())
+    Ok(table.rsplit(|byte| *byte == b'\n').filter_map(parse).find(|mount| mount.path == path))
 }
 
 /// `36 35 98:0 /root /path rw,noatime master:1 - type source options`

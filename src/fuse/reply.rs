@@ -3,8 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::FutureExt;
 use fuser::{Errno, FileAttr, FileType, INodeNo};
+use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
 use super::interrupt;

@@ -66,9 +66,8 @@ fn configure(context: &OwnedFd, command: libc::c_uint, key: Option<&str>, value:
     let value = value.map(CString::new).transpose()?;
     let pointer = |text: &Option<CString>| text.as_ref().map_or(std::ptr::null(), |t| t.as_ptr());
     // SAFETY: the pointers are null or C strings that live past the call, which keeps none of them.
-    let result = unsafe {
-        libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, pointer(&key), pointer(&value), 0)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), command, pointer(&key), pointer(&value), 0) };
     match done(result) {
         Ok(()) => Ok(()),
         Err(error) => Err(explained(context, error)),

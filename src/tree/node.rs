@@ -146,7 +146,9 @@ mod tests {
 
     #[test]
     fn names_that_no_vault_could_hold_lead_nowhere() {
-        for path in ["x", "secrets/a_b", "values/a.b", "values/.git", "secrets/Db/other", "values/a/b", "secrets/Db/CURRENT"] {
+        for path in
+            ["x", "secrets/a_b", "values/a.b", "values/.git", "secrets/Db/other", "values/a/b", "secrets/Db/CURRENT"]
+        {
             assert_eq!(walk(path), None, "{path}");
         }
     }

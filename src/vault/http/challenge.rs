@@ -43,7 +43,8 @@ pub(super) fn verify(scope: &Scope, vault: &Url) -> Result<(), String> {
     }
     let resource = Url::parse(&scope.resource).map_err(|_| refused())?;
     let parent = resource.host_str().filter(|_| resource.scheme() == "https").ok_or_else(refused)?;
-    let is_below = |host: &str| host.strip_suffix(parent).is_some_and(|prefix| prefix.len() > 1 && prefix.ends_with('.'));
+    let is_below =
+        |host: &str| host.strip_suffix(parent).is_some_and(|prefix| prefix.len() > 1 && prefix.ends_with('.'));
     let same_port = resource.port().is_none_or(|port| Some(port) == vault.port());
     match vault.domain() {
         Some(host) if is_below(host) && same_port => Ok(()),

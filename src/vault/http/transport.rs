@@ -86,11 +86,8 @@ impl Transport {
     }
 
     async fn authenticated(&self, call: &Call) -> Result<Answer, VaultError> {
-        let scope = match self.scope.lock().clone() {
-            Some(scope) => Some(scope),
-            None => None,
-        };
-        let scope = match scope {
+        let known = self.scope.lock().clone();
+        let scope = match known {
             Some(scope) => scope,
             None => self.first_challenge(call).await?,
         };

@@ -184,7 +184,9 @@ mod tests {
 
     #[test]
     fn errors_about_a_body_do_not_quote_it() {
-        for body in ["canary", r#"{"id":"canary","value":"canary"}"#, r#"{"value":{"canary":1}}"#, r#"{"value":"canary"#] {
+        for body in
+            ["canary", r#"{"id":"canary","value":"canary"}"#, r#"{"value":{"canary":1}}"#, r#"{"value":"canary"#]
+        {
             let error = secret(answer(body)).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("canary"), "{body}");
         }
