@@ -11,6 +11,8 @@ use crate::vault::{Denial, VaultError, VaultErrorKind};
 pub enum FsError {
     /// There is no such place.
     NotFound,
+    /// A directory where a file is meant.
+    IsADirectory,
     /// The mount is read-only.
     ReadOnly,
     /// A handle that is not open: an error of ours or of the kernel's.
@@ -30,6 +32,7 @@ impl FsError {
     pub fn errno(&self) -> i32 {
         match self {
             FsError::NotFound => libc::ENOENT,
+            FsError::IsADirectory => libc::EISDIR,
             FsError::ReadOnly => libc::EROFS,
             FsError::BadHandle => libc::EBADF,
             FsError::TimedOut => libc::ETIMEDOUT,
@@ -42,7 +45,7 @@ impl FsError {
     /// How loud it is in the log. What ordinary programs cause by looking around is quiet.
     pub fn level(&self) -> Level {
         match self {
-            FsError::NotFound | FsError::Interrupted | FsError::ReadOnly => Level::DEBUG,
+            FsError::NotFound | FsError::IsADirectory | FsError::Interrupted | FsError::ReadOnly => Level::DEBUG,
             FsError::TimedOut | FsError::Vault(_) => Level::WARN,
             FsError::BadHandle | FsError::Broken => Level::ERROR,
         }
@@ -78,6 +81,7 @@ impl fmt::Display for FsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FsError::NotFound => f.write_str("there is no such file"),
+            FsError::IsADirectory => f.write_str("this is a directory"),
             FsError::ReadOnly => f.write_str("this mount is read-only"),
             FsError::BadHandle => f.write_str("the handle is not open: please report it"),
             FsError::TimedOut => f.write_str("no answer within the deadline: check the network, or raise --deadline"),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::facts::Description;
 use super::properties::rendered;
 use super::{Answer, Fs, FsError};
 use crate::tree::Node;
@@ -49,12 +48,15 @@ impl<V: Vault> Fs<V> {
     }
 
     async fn open_uncached(&self, node: &Node) -> Result<u64, FsError> {
-        if let Some((name, version)) = node.value() {
-            return self.opened(self.vault.get(name, version).await);
+        match node {
+            Node::Current(name) | Node::Value(name) => self.opened(self.vault.get(name, None).await),
+            Node::Version(name, version) => self.opened(self.vault.get(name, Some(*version)).await),
+            Node::Properties(name) => {
+                let description = self.describe(name, None).await?.ok_or(FsError::NotFound)?;
+                Ok(self.files.open(Snapshot::Text(rendered(description.properties()))))
+            }
+            Node::Root | Node::Secrets | Node::Values | Node::Secret(_) => Err(FsError::IsADirectory),
         }
-        let name = node.secret().ok_or(FsError::NotFound)?;
-        let description: Description = self.describe(name, None).await?.ok_or(FsError::NotFound)?;
-        Ok(self.files.open(Snapshot::Text(rendered(description.properties()))))
     }
 
     fn opened(&self, found: Found) -> Result<u64, FsError> {

@@ -4,6 +4,8 @@
 //! doubles of the tests all implement it, and nothing that calls it knows how deep the stack is.
 //! Refuses to know of inodes, errnos or files.
 
+#[cfg(test)]
+pub(crate) mod double;
 mod error;
 pub mod http;
 mod name;

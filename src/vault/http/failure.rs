@@ -68,6 +68,8 @@ pub(super) fn unsent(error: reqwest::Error) -> VaultError {
         "; if its authority is private, give it by --ca-bundle"
     } else if cause.contains("lookup") {
         "; is the vault's name right, and does this machine resolve names?"
+    } else if cause.contains("corrupt message") {
+        "; does it speak https?"
     } else {
         ""
     };

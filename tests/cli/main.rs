@@ -1,0 +1,9 @@
+//! What a person at the terminal is told, and the exit code that a script sees.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod emulator;
+mod trouble;
+mod usage;

@@ -1,0 +1,218 @@
+//! How mounts begin and end.
+
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use akvfs::emulator::{Fault, Operation};
+
+use crate::support::{Helper, Mounted, PATIENCE, TestVault, akvfs, mount_type, needs_fuse, shown, until};
+
+/// A mount in the foreground, whose process the test holds.
+struct Foreground {
+    process: Helper,
+    mount: Mounted,
+}
+
+impl Foreground {
+    fn of(vault: &TestVault) -> Foreground {
+        needs_fuse();
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("mount");
+        let mut command = vault.mount_command(&directory);
+        let process = command.arg("--foreground").stderr(Stdio::null()).spawn();
+        let process = Helper(process.unwrap());
+        until("the mount is there", || mount_type(&directory).is_some());
+        until("it answers", || fs::read_dir(directory.join("values")).is_ok());
+        Foreground { process, mount: Mounted { folder, directory } }
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.process.0.id().to_string()).status();
+        assert!(kill.unwrap().success());
+    }
+
+    fn ends(&mut self) -> Option<i32> {
+        let mut status = None;
+        until("the process has ended", || {
+            status = self.process.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap().code()
+    }
+}
+
+#[test]
+fn a_signal_unmounts_and_ends_with_0() {
+    let vault = TestVault::with(&[("db", "x")]);
+    for signal in ["TERM", "INT"] {
+        let mut foreground = Foreground::of(&vault);
+        foreground.signal(signal);
+        assert_eq!(foreground.ends(), Some(0), "{signal}");
+        assert_eq!(mount_type(&foreground.mount.directory), None);
+    }
+}
+
+#[test]
+fn a_term_during_a_busy_read_leaves_no_mount_and_no_waiting_reader() {
+    let vault = TestVault::with(&[("slow", "s")]);
+    let mut foreground = Foreground::of(&vault);
+    vault.emulator.faults().queue(Fault::Hang.on(Operation::GetSecret));
+    let path = foreground.mount.path("values/slow");
+    let reader = thread::spawn(move || fs::read(path));
+    vault.until_hanging(1);
+    foreground.signal("TERM");
+    assert_eq!(foreground.ends(), Some(0));
+    assert_eq!(mount_type(&foreground.mount.directory), None);
+    assert!(reader.join().unwrap().is_err());
+}
+
+#[test]
+fn unmount_with_a_shell_inside_detaches() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mut foreground = Foreground::of(&vault);
+    let shell = Helper(Command::new("sleep").arg("600").current_dir(&foreground.mount.directory).spawn().unwrap());
+    let open = fs::File::open(foreground.mount.path("values/db")).unwrap();
+    let output = akvfs().arg("unmount").arg(&foreground.mount.directory).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("was in use"), "{}", shown(&output));
+    assert_eq!(mount_type(&foreground.mount.directory), None);
+    assert_eq!(io::read_to_string(&open).unwrap(), "x", "an open file stays readable");
+    drop(open);
+    drop(shell);
+    assert_eq!(foreground.ends(), Some(0), "the last user has left");
+}
+
+#[test]
+fn a_signal_with_a_shell_inside_detaches_and_ends() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mut foreground = Foreground::of(&vault);
+    let shell = Helper(Command::new("sleep").arg("600").current_dir(&foreground.mount.directory).spawn().unwrap());
+    foreground.signal("TERM");
+    assert_eq!(foreground.ends(), Some(0));
+    assert_eq!(mount_type(&foreground.mount.directory), None);
+    drop(shell);
+}
+
+#[test]
+fn an_unmount_by_others_ends_the_process() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mut foreground = Foreground::of(&vault);
+    assert!(Command::new("umount").arg(&foreground.mount.directory).status().unwrap().success());
+    assert_eq!(foreground.ends(), Some(0));
+}
+
+#[test]
+fn a_second_mount_at_the_same_place_is_refused_with_5() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mount = vault.mount();
+    let output = vault.mount_command(&mount.directory).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{}", shown(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("already mounted"));
+    assert_eq!(fs::read(mount.path("values/db")).unwrap(), b"x");
+}
+
+#[test]
+fn a_dead_mount_is_cleared_and_mounted_afresh() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mut foreground = Foreground::of(&vault);
+    foreground.signal("KILL");
+    foreground.process.0.wait().unwrap();
+    let error = fs::read_dir(&foreground.mount.directory).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(libc::ENOTCONN));
+    let output = vault.mount_command(&foreground.mount.directory).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(fs::read(foreground.mount.path("values/db")).unwrap(), b"x");
+    let output = akvfs().arg("unmount").arg(&foreground.mount.directory).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(mount_type(&foreground.mount.directory), None, "the dead mount was under it");
+}
+
+#[test]
+fn a_dead_mount_can_be_unmounted() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mut foreground = Foreground::of(&vault);
+    foreground.signal("KILL");
+    foreground.process.0.wait().unwrap();
+    let output = akvfs().arg("unmount").arg(&foreground.mount.directory).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(mount_type(&foreground.mount.directory), None);
+}
+
+#[test]
+fn a_missing_mount_point_is_made_and_said() {
+    needs_fuse();
+    let vault = TestVault::with(&[("db", "x")]);
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("a/b");
+    let output = vault.mount_command(&directory).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(
+        String::from_utf8_lossy(&output.stderr),
+        format!("akvfs: made the mount point {}\n", directory.display())
+    );
+    let _mounted = Mounted { folder, directory };
+}
+
+#[test]
+fn a_relative_mount_point_is_where_it_was_typed() {
+    needs_fuse();
+    let vault = TestVault::with(&[("db", "x")]);
+    let folder = tempfile::tempdir().unwrap();
+    let output = vault.mount_command(Path::new("here")).current_dir(folder.path()).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    let directory = folder.path().join("here");
+    let mounted = Mounted { folder, directory };
+    assert_eq!(fs::read(mounted.path("values/db")).unwrap(), b"x");
+}
+
+#[test]
+fn a_hangup_forgets_what_is_cached() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let foreground = Foreground::of(&vault);
+    assert_eq!(fs::read(foreground.mount.path("values/db")).unwrap(), b"x");
+    vault.put("db", "y");
+    assert_eq!(fs::read(foreground.mount.path("values/db")).unwrap(), b"x");
+    foreground.signal("HUP");
+    until("the new value is read", || fs::read(foreground.mount.path("values/db")).unwrap() == b"y");
+}
+
+#[test]
+fn systemd_is_told_when_the_mount_answers() {
+    needs_fuse();
+    let vault = TestVault::with(&[("db", "x")]);
+    let folder = tempfile::tempdir().unwrap();
+    let socket = UnixDatagram::bind(folder.path().join("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let directory = folder.path().join("mount");
+    let mut command = vault.mount_command(&directory);
+    command.arg("--foreground").env("NOTIFY_SOCKET", folder.path().join("notify")).stderr(Stdio::null());
+    let mut process = command.spawn().unwrap();
+    let mut message = [0; 256];
+    let length = socket.recv(&mut message).unwrap();
+    assert_eq!(std::str::from_utf8(&message[..length]).unwrap().trim(), "READY=1");
+    assert_eq!(fs::read(directory.join("values/db")).unwrap(), b"x");
+    let _mounted = Mounted { folder, directory };
+    assert!(Command::new("kill").arg(process.id().to_string()).status().unwrap().success());
+    assert!(process.wait().unwrap().success());
+    let length = socket.recv(&mut message).unwrap();
+    assert_eq!(std::str::from_utf8(&message[..length]).unwrap().trim(), "STOPPING=1");
+}
+
+#[test]
+fn the_demo_vault_is_mounted_by_one_command() {
+    let mount = Mounted::by(|directory| {
+        let mut command = akvfs();
+        command.args(["mount", "demo:"]).arg(directory);
+        command
+    });
+    assert_eq!(mount.shell("cat values/database-password"), "third-password");
+    assert_eq!(mount.shell("findmnt -no SOURCE,FSTYPE ."), "demo:  fuse.akvfs\n");
+    let options = mount.shell("findmnt -no OPTIONS .");
+    for option in ["ro", "nosuid", "nodev", "noexec"] {
+        assert!(options.trim().split(',').any(|given| given == option), "{options}");
+    }
+}

@@ -1,0 +1,113 @@
+//! What directories show, and what that costs.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
+
+use akvfs::emulator::{Fault, NewSecret, Operation};
+
+use crate::support::{TestVault, until};
+
+#[test]
+fn a_plain_ls_gets_no_value_and_ls_l_gets_each_once_in_parallel() {
+    let names: Vec<String> = (0..60).map(|number| format!("secret-{number:02}")).collect();
+    let vault = TestVault::empty();
+    for name in &names {
+        vault.put(name, name.as_str());
+    }
+    let mount = vault.mount();
+    mount.shell("ls values");
+    assert_eq!(vault.got(), Vec::<String>::new());
+    let latency = std::time::Duration::from_millis(100);
+    vault.emulator.faults().queue(Fault::Latency(latency).on(Operation::GetSecret).times(u32::MAX));
+    let start = Instant::now();
+    let sizes = mount.shell("ls -l values | awk 'NR > 1 { print $5 }' | sort -u");
+    assert_eq!(sizes, "9\n");
+    assert_eq!(vault.got(), names);
+    // One after the other they would take 6 s; this is no measure of speed, but of parallelism.
+    assert!(start.elapsed() < latency * 40, "{:?}", start.elapsed());
+}
+
+#[test]
+fn two_thousand_secrets_are_listed_with_one_request_a_page() {
+    let vault = TestVault::empty();
+    for number in 0..2000 {
+        vault.put(&format!("secret-{number:04}"), "x");
+    }
+    let mount = vault.mount();
+    assert_eq!(mount.shell("ls secrets | wc -l"), "2000\n");
+    assert_eq!(vault.emulator.requests().len(), 80);
+    assert_eq!(mount.shell("ls values | wc -l; ls -f secrets | sort -u | wc -l"), "2000\n2002\n");
+    assert_eq!(vault.emulator.requests().len(), 80, "one listing is shared by all directories");
+}
+
+#[test]
+fn empty_and_short_pages_are_no_end() {
+    let vault = TestVault::empty();
+    for number in 0..30 {
+        vault.put(&format!("secret-{number:02}"), "x");
+    }
+    let mount = vault.mount();
+    vault.emulator.faults().queue(Fault::EmptyPages(120).on(Operation::GetSecrets));
+    assert_eq!(mount.shell("ls values | wc -l"), "30\n");
+}
+
+#[test]
+fn disabled_secrets_are_managed_but_not_values() {
+    let vault = TestVault::with(&[("on", "x")]);
+    vault.put("off", NewSecret { enabled: false, ..NewSecret::from("y") });
+    let mount = vault.mount();
+    assert_eq!(mount.shell("ls values"), "on\n");
+    assert_eq!(mount.shell("ls secrets"), "off\non\n");
+    assert_eq!(mount.shell("stat -c %s secrets/off/current"), "0\n");
+    let properties: serde_json::Value = serde_json::from_str(&mount.shell("cat secrets/off/properties.json")).unwrap();
+    assert_eq!(properties["attributes"]["enabled"], false);
+}
+
+#[test]
+fn one_reader_keeps_its_listing_while_another_gets_the_next() {
+    let vault = TestVault::empty();
+    for number in 0..600 {
+        vault.put(&format!("secret-{number:03}"), "x");
+    }
+    let mount = vault.mount_with(&["--ttl", "0s"]);
+    let mut open = fs::read_dir(mount.path("values")).unwrap();
+    let first = open.next().unwrap().unwrap().file_name();
+    until("the listing is complete", || {
+        vault.requests(Operation::GetSecrets).iter().filter(|seen| seen.status.is_some()).count() == 24
+    });
+    vault.put("a-new-one", "x");
+    assert_eq!(mount.shell("ls values | wc -l"), "601\n");
+    let rest: BTreeSet<_> = open.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(rest.len(), 599);
+    assert!(!rest.contains(&first));
+}
+
+#[test]
+fn find_and_ls_agree_on_every_inode() {
+    let vault = TestVault::demo();
+    let mount = vault.mount();
+    for entry in walk(&mount.directory) {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().ino(), entry_inode(&entry), "{}", entry.path().display());
+    }
+    assert_eq!(mount.shell("find . -mindepth 1 -type f -empty -name '*' -path './values/*'"), "./values/empty\n");
+}
+
+fn entry_inode(entry: &fs::DirEntry) -> u64 {
+    std::os::unix::fs::DirEntryExt::ino(entry)
+}
+
+fn walk(directory: &std::path::Path) -> Vec<std::io::Result<fs::DirEntry>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory).unwrap() {
+        if let Ok(entry) = &entry
+            && entry.file_type().unwrap().is_dir()
+        {
+            found.extend(walk(&entry.path()));
+        }
+        found.push(entry);
+    }
+    found
+}

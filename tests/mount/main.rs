@@ -1,0 +1,13 @@
+//! The real kernel, the real command, an embedded vault: one file per behaviour.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod lifecycle;
+mod listing;
+mod programs;
+mod reading;
+mod refusals;
+mod slow_vault;
+mod user;

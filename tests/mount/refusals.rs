@@ -1,0 +1,83 @@
+//! What is refused, and with which number.
+
+use std::fs;
+use std::io;
+
+use akvfs::emulator::{Fault, NewSecret, Operation};
+
+use crate::support::TestVault;
+
+fn errno<T>(result: io::Result<T>) -> i32 {
+    result.err().and_then(|error| error.raw_os_error()).unwrap_or(0)
+}
+
+#[test]
+fn each_answer_of_the_vault_has_its_errno() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mount = vault.mount_with(&["--ttl", "0s", "--deadline", "5s"]);
+    let refusal = |status: u16, inner: &str| Fault::Status {
+        status,
+        body: format!(r#"{{"error":{{"code":"Forbidden","message":"no","innererror":{{"code":"{inner}"}}}}}}"#),
+    };
+    let html = |status| Fault::Status { status, body: "<html>no</html>".to_owned() };
+    for (fault, expected) in [
+        (refusal(403, "ForbiddenByRbac"), libc::EACCES),
+        (refusal(403, "ForbiddenByFirewall"), libc::EACCES),
+        (refusal(409, "ObjectIsBeingRecovered"), libc::EBUSY),
+        (Fault::Throttled(None), libc::EBUSY),
+        (html(503), libc::EIO),
+        (html(404), libc::EPROTO),
+        (Fault::Html, libc::EPROTO),
+        (Fault::BadJson, libc::EPROTO),
+        (Fault::Oversize(8 * 1024 * 1024), libc::EPROTO),
+        (Fault::Reset, libc::EHOSTUNREACH),
+        (Fault::TruncatedBody, libc::EHOSTUNREACH),
+    ] {
+        let name = format!("{fault:?}");
+        vault.emulator.faults().queue(fault.on(Operation::GetSecret).times(u32::MAX));
+        vault.emulator.faults().queue(html(503).on(Operation::GetSecrets).times(u32::MAX));
+        assert_eq!(errno(fs::read(mount.path("values/db"))), expected, "{name}");
+        vault.emulator.faults().clear();
+    }
+    assert_eq!(fs::read(mount.path("values/db")).unwrap(), b"x");
+}
+
+#[test]
+fn a_disabled_secret_is_eacces_and_harms_no_other() {
+    let vault = TestVault::with(&[("on", "x")]);
+    vault.put("off", NewSecret { enabled: false, ..NewSecret::from("y") });
+    let mount = vault.mount();
+    assert_eq!(errno(fs::read(mount.path("secrets/off/current"))), libc::EACCES);
+    assert_eq!(errno(fs::read(mount.path("values/off"))), libc::EACCES);
+    assert_eq!(fs::read(mount.path("values/on")).unwrap(), b"x");
+}
+
+#[test]
+fn nothing_can_be_changed_on_a_read_only_mount() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mount = vault.mount_with(&["--file-mode", "0600", "--dir-mode", "0700"]);
+    let changes: [(&str, io::Result<()>); 7] = [
+        ("write", fs::write(mount.path("secrets/db/current"), "y")),
+        ("create", fs::write(mount.path("values/new"), "y")),
+        ("mkdir", fs::create_dir(mount.path("secrets/new"))),
+        ("unlink", fs::remove_file(mount.path("values/db"))),
+        ("rmdir", fs::remove_dir(mount.path("secrets/db"))),
+        ("rename", fs::rename(mount.path("values/db"), mount.path("values/other"))),
+        ("symlink", std::os::unix::fs::symlink("x", mount.path("values/link"))),
+    ];
+    for (what, result) in changes {
+        assert_eq!(errno(result), libc::EROFS, "{what}");
+    }
+    assert_eq!(vault.requests(Operation::SetSecret), []);
+    assert_eq!(fs::read(mount.path("values/db")).unwrap(), b"x");
+}
+
+#[test]
+fn an_expired_token_is_replaced_by_the_files_new_one() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mount = vault.mount_with(&["--ttl", "0s"]);
+    vault.emulator.faults().queue(Fault::ExpiredToken.on(Operation::GetSecret));
+    assert_eq!(fs::read(mount.path("values/db")).unwrap(), b"x");
+    vault.emulator.faults().queue(Fault::ExpiredToken.on(Operation::GetSecret).times(u32::MAX));
+    assert_eq!(errno(fs::read(mount.path("values/db"))), libc::EACCES);
+}

@@ -1,0 +1,115 @@
+//! One slow call holds up nobody else, and ends in time.
+
+use std::fs;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use akvfs::emulator::{Fault, Operation};
+
+use crate::support::{TestVault, until};
+
+/// Far less than the vault hangs, far more than a busy machine needs.
+const AT_ONCE: Duration = Duration::from_secs(2);
+
+fn at_once<T>(what: &str, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    assert!(start.elapsed() < AT_ONCE, "{what} took {:?}", start.elapsed());
+    println!("{what}: {:.1} ms", start.elapsed().as_secs_f64() * 1000.0);
+    result
+}
+
+#[test]
+fn a_hanging_get_holds_up_no_other_call() {
+    let vault = TestVault::with(&[("slow", "s"), ("cached", "c"), ("cold", "k"), ("other", "o")]);
+    let mount = vault.mount();
+    fs::read(mount.path("values/cached")).unwrap();
+    vault.emulator.faults().queue(Fault::Hang.on(Operation::GetSecret).named("slow"));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| fs::read(mount.path("values/slow")));
+        vault.until_hanging(1);
+        at_once("a cached read", || assert_eq!(fs::read(mount.path("values/cached")).unwrap(), b"c"));
+        at_once("an uncached read", || assert_eq!(fs::read(mount.path("values/cold")).unwrap(), b"k"));
+        at_once("a lookup in the same directory", || fs::metadata(mount.path("values/other")).unwrap());
+        at_once("a listing of it", || assert_eq!(fs::read_dir(mount.path("values")).unwrap().count(), 4));
+        vault.emulator.faults().release();
+        assert_eq!(reader.join().unwrap().unwrap(), b"s");
+    });
+}
+
+#[test]
+fn many_hanging_gets_starve_nobody() {
+    let names: Vec<String> = (0..40).map(|number| format!("slow-{number}")).collect();
+    let vault = TestVault::with(&[("cached", "c")]);
+    for name in &names {
+        vault.put(name, "s");
+        vault.emulator.faults().queue(Fault::Hang.on(Operation::GetSecret).named(name));
+    }
+    let mount = vault.mount();
+    fs::read(mount.path("values/cached")).unwrap();
+    thread::scope(|scope| {
+        let paths = names.iter().map(|name| mount.path("values").join(name));
+        let readers: Vec<_> = paths.map(|path| scope.spawn(move || fs::read(path))).collect();
+        vault.until_hanging(names.len());
+        at_once("a cached read", || assert_eq!(fs::read(mount.path("values/cached")).unwrap(), b"c"));
+        vault.emulator.faults().release();
+        readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap().unwrap(), b"s"));
+    });
+}
+
+#[test]
+fn a_call_that_outlasts_the_deadline_is_etimedout() {
+    let vault = TestVault::with(&[("slow", "s")]);
+    let mount = vault.mount_with(&["--deadline", "500ms"]);
+    vault.emulator.faults().queue(Fault::Hang.on(Operation::GetSecret).times(u32::MAX));
+    let error = at_once("the deadline", || fs::read(mount.path("values/slow")).unwrap_err());
+    assert_eq!(error.raw_os_error(), Some(libc::ETIMEDOUT));
+    vault.emulator.faults().clear();
+    assert_eq!(fs::read(mount.path("values/slow")).unwrap(), b"s");
+}
+
+#[test]
+fn a_lookup_that_nobody_answers_lets_the_open_tell_the_truth() {
+    let vault = TestVault::empty();
+    let mount = vault.mount();
+    vault.emulator.faults().queue(Fault::Hang.on(Operation::GetSecret));
+    thread::scope(|scope| {
+        let reader = scope.spawn(|| fs::read(mount.path("values/absent")));
+        vault.until_hanging(1);
+        // LOOKUP gives up after 2 s; the OPEN that follows joins the same request.
+        until("the lookup is through", || kernel_waits_for_open(&mount.directory));
+        vault.emulator.faults().release();
+        assert_eq!(reader.join().unwrap().unwrap_err().kind(), io::ErrorKind::NotFound);
+    });
+    assert_eq!(vault.requests(Operation::GetSecret).len(), 1);
+}
+
+/// The reader's thread waits in open(2) itself once its lookup has been answered.
+fn kernel_waits_for_open(_: &std::path::Path) -> bool {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    tasks.flatten().any(|task| {
+        let stack = fs::read_to_string(task.path().join("stack")).unwrap_or_default();
+        stack.contains("fuse_open") || stack.contains("fuse_file_open")
+    })
+}
+
+#[test]
+fn a_signal_ends_a_waiting_call() {
+    let vault = TestVault::with(&[("slow", "s")]);
+    let mount = vault.mount();
+    for (signal, name) in [(libc::SIGINT, "INT"), (libc::SIGTERM, "TERM"), (libc::SIGKILL, "KILL")] {
+        vault.emulator.faults().queue(Fault::Hang.on(Operation::GetSecret));
+        let mut cat = Command::new("cat").arg(mount.path("values/slow")).stdout(Stdio::null()).spawn().unwrap();
+        vault.until_hanging(1);
+        assert!(Command::new("kill").arg(format!("-{name}")).arg(cat.id().to_string()).status().unwrap().success());
+        let status = at_once(&format!("SIG{name}"), || cat.wait().unwrap());
+        assert_eq!(status.signal(), Some(signal));
+        vault.emulator.faults().release();
+        until("the request has ended", || vault.emulator.faults().hanging() == 0);
+        // The answer that came too late is cached: make the next reader ask again.
+        let _ = Command::new("pkill").args(["-HUP", "-f"]).arg(mount.directory.to_str().unwrap()).status();
+    }
+}

@@ -1,0 +1,100 @@
+//! Without root: through fusermount3.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::{TestVault, akvfs, has_program, missing, mount_type, shown};
+
+const USER: u32 = 65534;
+
+/// Whether an ordinary user can be played, and could mount.
+fn can_play_a_user() -> bool {
+    if !nix::unistd::geteuid().is_root() {
+        missing("only root can play another user; run as one, all other tests mount as a user anyway");
+        return false;
+    }
+    if fs::metadata("/dev/fuse").map_or(0, |device| device.mode()) & 0o006 != 0o006 {
+        missing("/dev/fuse is closed to users: chmod 666 /dev/fuse");
+        return false;
+    }
+    has_program("fusermount3")
+}
+
+/// A command of the user's. Supplementary groups are root's and would open doors.
+fn as_user(mut command: Command) -> Output {
+    command.uid(USER).gid(USER).env("HOME", "/nonexistent").output().unwrap()
+}
+
+/// A folder and a vault's files that belong to the user.
+fn users_own(path: &Path) {
+    chown(path, Some(USER), Some(USER)).unwrap();
+}
+
+#[test]
+fn an_ordinary_user_mounts_reads_and_unmounts() {
+    if !can_play_a_user() {
+        return;
+    }
+    let vault = TestVault::with(&[("db", "hunter2")]);
+    fs::set_permissions(vault.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    users_own(&vault.path("token"));
+    let folder = tempfile::tempdir().unwrap();
+    users_own(folder.path());
+    let directory = folder.path().join("mount");
+    let output = as_user(vault.mount_command(&directory));
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(mount_type(&directory).as_deref(), Some("fuse.akvfs"));
+
+    let read = |program: &str, path: &str| {
+        let mut command = Command::new(program);
+        command.arg(directory.join(path));
+        as_user(command)
+    };
+    assert_eq!(read("cat", "values/db").stdout, b"hunter2");
+    let touched = read("touch", "values/db");
+    assert!(String::from_utf8_lossy(&touched.stderr).contains("Read-only file system"), "{}", shown(&touched));
+    let root = fs::read(directory.join("values/db")).unwrap_err();
+    assert_eq!(root.raw_os_error(), Some(libc::EACCES), "even root is kept out");
+
+    let mut second = vault.mount_command(&directory);
+    second.env("LC_ALL", "C");
+    assert_eq!(as_user(second).status.code(), Some(5));
+    let mut unmount = akvfs();
+    unmount.arg("unmount").arg(&directory);
+    let output = as_user(unmount);
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(mount_type(&directory), None);
+}
+
+#[test]
+fn what_a_user_lacks_is_named() {
+    if !can_play_a_user() {
+        return;
+    }
+    let vault = TestVault::with(&[("db", "x")]);
+    fs::set_permissions(vault.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    users_own(&vault.path("token"));
+    let folder = tempfile::tempdir().unwrap();
+    users_own(folder.path());
+    let directory = folder.path().join("mount");
+
+    let mut without_helper = vault.mount_command(&directory);
+    without_helper.env("PATH", "/nonexistent");
+    let output = as_user(without_helper);
+    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("install the package fuse3"), "{}", shown(&output));
+
+    if fs::read_to_string("/etc/fuse.conf").is_ok_and(|text| text.lines().any(|line| line == "user_allow_other")) {
+        missing("fuse.conf has user_allow_other, so its absence cannot be tried");
+        return;
+    }
+    let mut for_others = vault.mount_command(&directory);
+    for_others.arg("--allow-other");
+    let output = as_user(for_others);
+    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("/etc/fuse.conf"), "{}", shown(&output));
+    assert_eq!(mount_type(&directory), None);
+}
