@@ -9,7 +9,7 @@ use std::thread;
 
 use akvfs::emulator::{Fault, Operation};
 
-use crate::support::{Helper, Mounted, PATIENCE, TestVault, akvfs, mount_type, needs_fuse, shown, until};
+use crate::support::{Helper, Mounted, PATIENCE, TestVault, akvfs, has_program, mount_type, needs_fuse, shown, until};
 
 /// A mount in the foreground, whose process the test holds.
 struct Foreground {
@@ -101,7 +101,9 @@ fn a_signal_with_a_shell_inside_detaches_and_ends() {
 fn an_unmount_by_others_ends_the_process() {
     let vault = TestVault::with(&[("db", "x")]);
     let mut foreground = Foreground::of(&vault);
-    assert!(Command::new("umount").arg(&foreground.mount.directory).status().unwrap().success());
+    let (program, flags): (_, &[&str]) =
+        if nix::unistd::geteuid().is_root() { ("umount", &[]) } else { ("fusermount3", &["-u"]) };
+    assert!(Command::new(program).args(flags).arg(&foreground.mount.directory).status().unwrap().success());
     assert_eq!(foreground.ends(), Some(0));
 }
 
@@ -215,4 +217,19 @@ fn the_demo_vault_is_mounted_by_one_command() {
     for option in ["ro", "nosuid", "nodev", "noexec"] {
         assert!(options.trim().split(',').any(|given| given == option), "{options}");
     }
+}
+
+#[test]
+fn the_unit_is_one_that_systemd_accepts() {
+    if !has_program("systemd-analyze") {
+        return;
+    }
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join("systemd/akvfs@.service");
+    let folder = tempfile::tempdir().unwrap();
+    let installed = folder.path().join("akvfs@some-vault.service");
+    // It wants the command where it is installed, and looks whether it is there.
+    let text = fs::read_to_string(unit).unwrap().replace("/usr/bin/akvfs", akvfs().get_program().to_str().unwrap());
+    fs::write(&installed, text).unwrap();
+    let output = Command::new("systemd-analyze").arg("verify").arg(&installed).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", shown(&output));
 }

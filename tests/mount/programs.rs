@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{TestVault, has_program, shown};
+use crate::support::{TestVault, has_program, missing, shown};
 
 /// Command lines that are run once in the mount's `values` and once in a plain copy of it. `$SCRATCH` is
 /// a folder that can be written.
@@ -89,4 +89,27 @@ fn run(line: &str, directory: &Path) -> String {
     let output = shell.output().unwrap();
     assert!(output.status.success(), "{line} in {}: {}", directory.display(), shown(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The team's own probes, which also look at the first touch of a file by each program.
+#[test]
+fn the_shared_tool_probes_pass() {
+    let probes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/bench/tools.sh");
+    if !probes.exists() {
+        return missing("no ../shared/bench/tools.sh beside the checkout");
+    }
+    let expected = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&Path]| Command::new(&probes).args(arguments).output().unwrap();
+    let made = run(&[Path::new("make"), expected.path()]);
+    assert!(made.status.success(), "{}", shown(&made));
+    let vault = TestVault::empty();
+    for entry in fs::read_dir(expected.path()).unwrap() {
+        let path = entry.unwrap().path();
+        vault.put(path.file_name().unwrap().to_str().unwrap(), fs::read_to_string(&path).unwrap().as_str());
+    }
+    let output = run(&[&vault.mount().path("values"), expected.path()]);
+    let lines = String::from_utf8_lossy(&output.stdout);
+    let failed: Vec<_> = lines.lines().filter(|line| line.starts_with("FAIL")).collect();
+    assert!(output.status.success() && failed.is_empty(), "{failed:#?}\n{}", String::from_utf8_lossy(&output.stderr));
+    assert!(lines.contains(" OK, 0 FAIL"), "{lines}");
 }

@@ -18,7 +18,6 @@ fn at_once<T>(what: &str, work: impl FnOnce() -> T) -> T {
     let start = Instant::now();
     let result = work();
     assert!(start.elapsed() < AT_ONCE, "{what} took {:?}", start.elapsed());
-    println!("{what}: {:.1} ms", start.elapsed().as_secs_f64() * 1000.0);
     result
 }
 

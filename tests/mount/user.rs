@@ -3,8 +3,10 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+use tempfile::TempDir;
 
 use crate::support::{TestVault, akvfs, has_program, missing, mount_type, shown};
 
@@ -28,9 +30,39 @@ fn as_user(mut command: Command) -> Output {
     command.uid(USER).gid(USER).env("HOME", "/nonexistent").output().unwrap()
 }
 
-/// A folder and a vault's files that belong to the user.
 fn users_own(path: &Path) {
     chown(path, Some(USER), Some(USER)).unwrap();
+}
+
+/// A vault whose files the user can read, and a folder of the user's, with a command that the user can
+/// run whatever the build's folder allows.
+struct UsersWorld {
+    vault: TestVault,
+    folder: TempDir,
+    program: PathBuf,
+}
+
+impl UsersWorld {
+    fn new() -> UsersWorld {
+        let vault = TestVault::with(&[("db", "hunter2")]);
+        fs::set_permissions(vault.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        users_own(&vault.path("token"));
+        let program = vault.path("akvfs");
+        fs::copy(akvfs().get_program(), &program).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        users_own(folder.path());
+        UsersWorld { vault, folder, program }
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.folder.path().join("mount")
+    }
+
+    fn mount_command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(self.vault.mount_command(&self.directory()).get_args());
+        command
+    }
 }
 
 #[test]
@@ -38,13 +70,9 @@ fn an_ordinary_user_mounts_reads_and_unmounts() {
     if !can_play_a_user() {
         return;
     }
-    let vault = TestVault::with(&[("db", "hunter2")]);
-    fs::set_permissions(vault.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    users_own(&vault.path("token"));
-    let folder = tempfile::tempdir().unwrap();
-    users_own(folder.path());
-    let directory = folder.path().join("mount");
-    let output = as_user(vault.mount_command(&directory));
+    let world = UsersWorld::new();
+    let directory = world.directory();
+    let output = as_user(world.mount_command());
     assert!(output.status.success(), "{}", shown(&output));
     assert_eq!(mount_type(&directory).as_deref(), Some("fuse.akvfs"));
 
@@ -59,14 +87,12 @@ fn an_ordinary_user_mounts_reads_and_unmounts() {
     let root = fs::read(directory.join("values/db")).unwrap_err();
     assert_eq!(root.raw_os_error(), Some(libc::EACCES), "even root is kept out");
 
-    let mut second = vault.mount_command(&directory);
-    second.env("LC_ALL", "C");
-    assert_eq!(as_user(second).status.code(), Some(5));
-    let mut unmount = akvfs();
+    assert_eq!(as_user(world.mount_command()).status.code(), Some(5));
+    let mut unmount = Command::new(&world.program);
     unmount.arg("unmount").arg(&directory);
     let output = as_user(unmount);
     assert!(output.status.success(), "{}", shown(&output));
-    assert_eq!(mount_type(&directory), None);
+    assert_eq!(mount_type(&world.directory()), None);
 }
 
 #[test]
@@ -74,14 +100,9 @@ fn what_a_user_lacks_is_named() {
     if !can_play_a_user() {
         return;
     }
-    let vault = TestVault::with(&[("db", "x")]);
-    fs::set_permissions(vault.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    users_own(&vault.path("token"));
-    let folder = tempfile::tempdir().unwrap();
-    users_own(folder.path());
-    let directory = folder.path().join("mount");
+    let world = UsersWorld::new();
 
-    let mut without_helper = vault.mount_command(&directory);
+    let mut without_helper = world.mount_command();
     without_helper.env("PATH", "/nonexistent");
     let output = as_user(without_helper);
     assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
@@ -91,10 +112,10 @@ fn what_a_user_lacks_is_named() {
         missing("fuse.conf has user_allow_other, so its absence cannot be tried");
         return;
     }
-    let mut for_others = vault.mount_command(&directory);
+    let mut for_others = world.mount_command();
     for_others.arg("--allow-other");
     let output = as_user(for_others);
     assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/etc/fuse.conf"), "{}", shown(&output));
-    assert_eq!(mount_type(&directory), None);
+    assert_eq!(mount_type(&world.directory()), None);
 }

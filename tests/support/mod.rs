@@ -15,9 +15,9 @@ use tokio::runtime::Runtime;
 /// More than anything here should take, and less than a person would wait.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The command under test.
+/// The command under test; `AKVFS` names another one, for a user who cannot enter the build's folder.
 pub fn akvfs() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_akvfs"))
+    Command::new(std::env::var_os("AKVFS").unwrap_or_else(|| env!("CARGO_BIN_EXE_akvfs").into()))
 }
 
 /// An embedded vault that listens on loopback https, and the files that a client needs.
@@ -164,7 +164,7 @@ impl Drop for Mounted {
 pub fn mount_type(path: &Path) -> Option<String> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
     let fields = |line: &str| line.split(' ').map(str::to_owned).collect::<Vec<_>>();
-    table.lines().map(fields).filter(|line| Path::new(&line[4]) == path).last().map(|line| {
+    table.lines().rev().map(fields).find(|line| Path::new(&line[4]) == path).map(|line| {
         let dash = line.iter().position(|field| field == "-").unwrap();
         line[dash + 1].clone()
     })
