@@ -23,7 +23,7 @@ use adapter::Adapter;
 pub use mount::{MountError, MountSettings, Mounted, UnmountError, Unmounted, check, mount, unmount};
 
 /// Threads that read requests. Two, since a request that has to wait for the vault leaves its thread.
-const LOOPS: usize = 2;
+const LOOPS: usize = 1;
 
 /// A mount that is being served.
 pub struct Serving(JoinHandle<io::Result<()>>);
