@@ -22,7 +22,10 @@ use crate::vault::Vault;
 use adapter::Adapter;
 pub use mount::{MountError, MountSettings, Mounted, UnmountError, Unmounted, check, mount, unmount};
 
-/// Threads that read requests. Two, since a request that has to wait for the vault leaves its thread.
+/// Threads that read requests. One is enough, since nothing waits on it: what has to wait for the vault
+/// leaves it for a task. A second one takes turns with the first, and costs a lone reader a switch of
+/// threads per file: 1.24 times the time of the C floor on one CPU instead of 1.07. And when the only
+/// loop ends by an error, the mount ends with it, instead of hanging every other caller.
 const LOOPS: usize = 1;
 
 /// A mount that is being served.
