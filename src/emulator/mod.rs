@@ -6,6 +6,8 @@
 //! state machine over [`model`], and the outcome into the JSON of [`wire`]. [`errors`] holds every
 //! refusal, [`faults`] what tests make go wrong.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::wildcard_imports))]
+
 mod answer;
 mod api_version;
 mod backup;
