@@ -165,6 +165,12 @@ impl Refusal {
         Refusal::bad_parameter(format!("The request URI contains an invalid name: {name}"))
     }
 
+    pub(super) fn no_transformation(from: &str, to: &str) -> Self {
+        Refusal::bad_parameter(format!(
+            "The '{from}' to '{to}' transformation is not supported. Only PFX to PEM transformation is supported."
+        ))
+    }
+
     pub(super) fn missing_api_version() -> Self {
         Refusal::bad_parameter("api-version must be specified")
     }

@@ -51,6 +51,7 @@ impl Call<'_> {
         let bundle = match self.target.operation {
             Operation::GetSecret => {
                 let found = vault.get(&self.name()?, self.version()?, self.now)?;
+                self.check_out_content_type(found)?;
                 Bundle::with_value(found, &self.context)
             }
             Operation::GetDeletedSecret => {
@@ -162,6 +163,21 @@ impl Call<'_> {
         }
     }
 
+    /// The service converts PFX to PEM and nothing else; this vault hands out what it holds.
+    fn check_out_content_type(&self, found: Found<'_>) -> Result<(), Refusal> {
+        let asked = self.asked.query("outContentType");
+        let asked = asked.filter(|_| self.context.api_version.has_certificate_additions());
+        let Some(asked) = asked else { return Ok(()) };
+        let to = Form::of(Some(asked));
+        let held = found.version.content.content_type.as_deref();
+        let from = if found.version.content.managed { Form::of(held) } else { Form::Unsupported };
+        match (from, to) {
+            (_, Form::Unsupported) => Err(Refusal::invalid_value("outContentType")),
+            (from, to) if from == to => Ok(()),
+            (from, to) => Err(Refusal::no_transformation(from.name(), to.name())),
+        }
+    }
+
     fn name(&self) -> Result<SecretName, Refusal> {
         let name = self.target.name.as_deref().unwrap_or_default();
         SecretName::parse(name).ok_or_else(|| Refusal::invalid_name(name))
@@ -174,5 +190,31 @@ impl Call<'_> {
         };
         let name = self.target.name.as_deref().unwrap_or_default();
         VersionId::parse(text).map(Some).ok_or_else(|| Refusal::not_found(name))
+    }
+}
+
+/// The forms a certificate's secret comes in, by the service's names for them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Pfx,
+    Pem,
+    Unsupported,
+}
+
+impl Form {
+    fn of(content_type: Option<&str>) -> Self {
+        match content_type {
+            Some("application/x-pkcs12") => Form::Pfx,
+            Some("application/x-pem-file") => Form::Pem,
+            _ => Form::Unsupported,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Form::Pfx => "PFX",
+            Form::Pem => "PEM",
+            Form::Unsupported => "Unsupported",
+        }
     }
 }

@@ -6,7 +6,9 @@
 mod client;
 
 mod api;
+mod catalogue;
 mod faults;
 mod listening;
+mod model;
 mod recording;
 mod replay;
