@@ -47,6 +47,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client of whatever listens on a socket, without a token.
+    pub(crate) fn over(path: &std::path::Path, base: &str) -> Client {
+        let http = reqwest::Client::builder().unix_socket(path).build().unwrap();
+        Client { http, base: base.to_owned(), token: None }
+    }
+
     /// The same client with another token.
     pub(crate) fn with_token(&self, token: Option<String>) -> Client {
         Client { token, ..self.clone() }
@@ -62,6 +68,12 @@ impl Client {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
         Reply::read(request.send().await?).await
+    }
+
+    pub(crate) async fn post_form(&self, path: &str, form: &str) -> Reply {
+        let request = self.http.post(format!("{}{path}", self.base));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
+        Reply::read(request.send().await.unwrap()).await.unwrap()
     }
 
     /// A POST that says it means another method.
@@ -116,9 +128,7 @@ pub(crate) async fn serve(vault: Emulator) -> Served {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("vault.sock");
     let serving = vault.serve_unix(&path).await.unwrap();
-    let http = reqwest::Client::builder().unix_socket(path.as_path()).build().unwrap();
-    let base = serving.url().to_owned();
-    let client = Client { http, base, token: Some(vault.issue_token(LIFE)) };
+    let client = Client::over(&path, serving.url()).with_token(Some(vault.issue_token(LIFE)));
     Served { vault, client, path, serving, _directory: directory }
 }
 

@@ -7,7 +7,9 @@ mod client;
 
 mod api;
 mod catalogue;
+mod control;
 mod faults;
+mod identity;
 mod listening;
 mod model;
 mod recording;
