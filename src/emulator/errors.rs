@@ -52,6 +52,46 @@ impl Refusal {
         Refusal::unauthorized(format!("AKV10032: Invalid issuer. Expected one of {expected}, found {found}."))
     }
 
+    pub(super) fn forbidden_by_policy(caller: &str, permission: &str, vault: &str) -> Self {
+        Refusal::forbidden(
+            "ForbiddenByPolicy",
+            format!(
+                "The user, group or application '{caller}' does not have secrets {permission} permission on key \
+                 vault '{vault};location=local'. For help resolving this issue, please see \
+                 https://go.microsoft.com/fwlink/?linkid=2125287"
+            ),
+        )
+    }
+
+    pub(super) fn forbidden_by_rbac(caller: &str, action: &str, resource: &str, vault: &str) -> Self {
+        Refusal::forbidden(
+            "ForbiddenByRbac",
+            format!(
+                "Caller is not authorized to perform action on resource.\r\nIf role assignments, deny assignments \
+                 or role definitions were changed recently, please observe propagation time.\r\nCaller: \
+                 {caller}\r\nAction: 'Microsoft.KeyVault/vaults/secrets/{action}'\r\nResource: \
+                 '{resource}'\r\nAssignment: (not found)\r\nDenyAssignmentId: null\r\nDecisionReason: \
+                 'DeniedWithNoValidRBAC' \r\nVault: {vault};location=local\r\n"
+            ),
+        )
+    }
+
+    /// The inner code is documented; the text is abridged from an issue report.
+    pub(super) fn forbidden_by_firewall(vault: &str) -> Self {
+        Refusal::forbidden(
+            "ForbiddenByFirewall",
+            format!(
+                "Client address is not authorized and caller is not a trusted service.\r\nClient address: \
+                 127.0.0.1\r\nVault: {vault};location=local"
+            ),
+        )
+    }
+
+    /// After a claims challenge; the text is not known, clients go by the header.
+    pub(super) fn insufficient_claims() -> Self {
+        Refusal::unauthorized("Continuous access evaluation resulted in claims challenge.")
+    }
+
     pub(super) fn not_found(name: &str) -> Self {
         Refusal::new(
             404,
@@ -163,6 +203,12 @@ impl Refusal {
 
     pub(super) fn invalid_name(name: &str) -> Self {
         Refusal::bad_parameter(format!("The request URI contains an invalid name: {name}"))
+    }
+
+    pub(super) fn no_transformation(from: &str, to: &str) -> Self {
+        Refusal::bad_parameter(format!(
+            "The '{from}' to '{to}' transformation is not supported. Only PFX to PEM transformation is supported."
+        ))
     }
 
     pub(super) fn missing_api_version() -> Self {

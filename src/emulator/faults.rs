@@ -5,22 +5,26 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Deserializer};
 use tokio::sync::watch;
 
 use super::routes::Operation;
 
 /// One thing that goes wrong with a request that carries a valid token.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// No answer until [`Faults::release`], then the ordinary one.
     Hang,
-    /// The ordinary answer, this much later.
+    /// The ordinary answer, this much later (milliseconds in JSON).
+    #[serde(deserialize_with = "milliseconds")]
     Latency(Duration),
     /// This status and body instead of an answer; nothing is carried out.
     Status {
         /// The HTTP status, 200–599.
         status: u16,
         /// Sent as `application/json`; empty sends the service's error shape.
+        #[serde(default)]
         body: String,
     },
     /// 429 as the service words it. It sends no `Retry-After` where it was observed.
@@ -39,6 +43,8 @@ pub enum Fault {
     ExpiredToken,
     /// 401 AKV10046: the service cannot find the key a token was signed with.
     UnresolvedKey,
+    /// 403 ForbiddenByFirewall.
+    Firewall,
     /// 401 with a continuous-access challenge carrying these claims (plain JSON).
     ClaimsChallenge(String),
     /// A list starts with this many empty pages.
@@ -48,7 +54,8 @@ pub enum Fault {
 }
 
 /// The two forms of the `Retry-After` header.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum RetryAfter {
     /// Seconds from now.
     Seconds(u64),
@@ -57,19 +64,30 @@ pub enum RetryAfter {
 }
 
 /// A fault and the requests it befalls.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FaultRule {
     fault: Fault,
     operation: Option<Operation>,
     name: Option<String>,
+    #[serde(default = "once")]
     times: u32,
+    #[serde(default)]
     after_effect: bool,
+}
+
+fn once() -> u32 {
+    1
+}
+
+fn milliseconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    u64::deserialize(deserializer).map(Duration::from_millis)
 }
 
 impl From<Fault> for FaultRule {
     /// Befalls the next request, whatever it is.
     fn from(fault: Fault) -> Self {
-        FaultRule { fault, operation: None, name: None, times: 1, after_effect: false }
+        FaultRule { fault, operation: None, name: None, times: once(), after_effect: false }
     }
 }
 

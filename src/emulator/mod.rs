@@ -6,16 +6,22 @@
 //! state machine over [`model`], and the outcome into the JSON of [`wire`]. [`errors`] holds every
 //! refusal, [`faults`] what tests make go wrong.
 
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::wildcard_imports))]
+
+mod access;
 mod answer;
 mod api_version;
 mod backup;
 mod ca;
 mod clock;
 mod connection;
+mod control;
 mod demo;
 mod errors;
 mod faults;
+mod identity;
 mod limits;
+mod managed_identity;
 mod model;
 mod operations;
 mod options;
@@ -39,13 +45,17 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+pub use access::{AccessModel, Permission};
 pub use clock::Clock;
 pub use faults::{Fault, FaultRule, Faults, RetryAfter};
+pub use identity::{AppCredential, Application};
+pub use managed_identity::ManagedIdentity;
 pub use model::{NewSecret, SecretValue, UnixTime};
 pub use options::Options;
 pub use requests::RequestSeen;
 pub use routes::Operation;
 pub use serve::Serving;
+pub use tokens::TokenSpec;
 
 /// Why the embedded vault could not do what its owner asked.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +91,7 @@ struct Inner {
     backups: backup::BackupKey,
     faults: Faults,
     requests: requests::RequestLog,
+    applications: Mutex<Vec<Application>>,
 }
 
 impl std::fmt::Debug for Emulator {
@@ -105,6 +116,7 @@ impl Emulator {
             tokens: tokens::TokenSigner::new(&random::bytes(), &random::guid()),
             faults: Faults::new(),
             requests: requests::RequestLog::default(),
+            applications: Mutex::default(),
         };
         Emulator { inner: Arc::new(inner) }
     }
@@ -125,7 +137,12 @@ impl Emulator {
 
     /// A signed bearer token with every permission, good for `lifetime` from now.
     pub fn issue_token(&self, lifetime: Duration) -> String {
-        self.inner.tokens.issue(self.inner.clock.now(), lifetime)
+        self.issue_token_for(&TokenSpec { lifetime, ..TokenSpec::default() })
+    }
+
+    /// A signed bearer token that says what `spec` says.
+    pub fn issue_token_for(&self, spec: &TokenSpec) -> String {
+        self.inner.tokens.issue(spec, self.inner.clock.now())
     }
 
     /// Sets a secret directly and gives the new version's identifier, 32 hexadecimal characters
@@ -164,6 +181,38 @@ impl Emulator {
         let credentials = ca::make_credentials(self.name());
         let credentials = credentials.map_err(|e| EmulatorError::Certificate(e.to_string()))?;
         serve::serve_tls(service::router(self.clone()), addr, credentials).await
+    }
+
+    /// Serves a managed identity's endpoints, plain HTTP as the real ones, on a loopback address:
+    /// `/msi/token` for `IDENTITY_ENDPOINT`, and the IMDS path if the identity says so.
+    ///
+    /// # Errors
+    /// Where the address is no loopback one or is taken.
+    pub async fn serve_managed_identity(
+        &self,
+        addr: SocketAddr,
+        identity: ManagedIdentity,
+    ) -> Result<Serving, EmulatorError> {
+        serve::serve_plain(managed_identity::router(self.clone(), identity), addr).await
+    }
+
+    /// Serves the control API, JSON without tokens, on a Unix socket of mode 0600: `/clock`,
+    /// `/faults`, `/faults/release`, `/requests`, `/tokens`, `/secrets/NAME`.
+    ///
+    /// # Errors
+    /// As [`serve_unix`](Self::serve_unix).
+    pub async fn serve_control(&self, path: &Path) -> Result<Serving, EmulatorError> {
+        serve::serve_unix(control::router(self.clone()), path, self.name())
+    }
+
+    /// Lets an application sign in at `/TENANT/oauth2/v2.0/token` of a vault served over TLS.
+    pub fn register(&self, application: Application) {
+        self.inner.applications.lock().push(application);
+    }
+
+    /// The tenant the vault trusts, a GUID; the challenge names it.
+    pub fn tenant(&self) -> &str {
+        self.inner.tokens.tenant()
     }
 
     /// What goes wrong, and when.

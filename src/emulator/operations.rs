@@ -1,56 +1,54 @@
 //! The operations of the secrets API: from a request's words to the rules and back to JSON.
 
 use super::Emulator;
+use super::access;
 use super::answer::Answer;
 use super::backup::BackupKey;
 use super::errors::Refusal;
 use super::faults::Fault;
-use super::model::{SecretName, VersionId};
+use super::model::{SecretName, UnixTime, VersionId};
 use super::paging::{Cursor, Page, page_size};
 use super::random;
 use super::routes::{Operation, Target};
 use super::rules::{Found, Vault};
-use super::service::Asked;
+use super::service::{Asked, Call};
 use super::wire::{self, Bundle, Context, List};
 
 /// Carries out one operation on the vault as it stands now.
-pub(super) fn run(
-    emulator: &Emulator,
-    asked: &Asked,
-    target: &Target,
-    body: &[u8],
-    fault: Option<&Fault>,
-) -> Result<Answer, Refusal> {
+pub(super) fn run(emulator: &Emulator, call: &Call<'_>, body: &[u8]) -> Result<Answer, Refusal> {
+    let (asked, target) = (call.asked, call.target);
     let api_version = asked.api_version()?;
     let mut vault = emulator.inner.vault.lock();
     let options = vault.options.clone();
+    access::authorize(options.access, emulator.name(), call.claims, target)?;
     let context = Context { origin: &asked.origin, api_version, options: &options };
-    let call = Call { asked, target, now: emulator.clock().now(), context };
-    if target.operation.is_list() {
-        call.list(&vault, fault)
-    } else if target.operation == Operation::BackupSecret {
-        call.backup(&vault, &emulator.inner.backups)
-    } else if target.operation == Operation::RestoreSecret {
-        call.restore(&mut vault, &emulator.inner.backups, body)
-    } else if let Some(answer) = call.read(&vault)? {
-        Ok(answer)
-    } else {
-        call.write(&mut vault, body)
+    let operation = Operate { asked, target, now: emulator.clock().now(), context };
+    let backups = &emulator.inner.backups;
+    match target.operation {
+        Operation::BackupSecret => operation.backup(&vault, backups),
+        Operation::RestoreSecret => operation.restore(&mut vault, backups, body),
+        list if list.is_list() => operation.list(&vault, call.fault),
+        _ => match operation.read(&vault)? {
+            Some(answer) => Ok(answer),
+            None => operation.write(&mut vault, body),
+        },
     }
 }
 
-struct Call<'a> {
+/// An operation on its way: what was asked, and when.
+struct Operate<'a> {
     asked: &'a Asked,
     target: &'a Target,
-    now: super::model::UnixTime,
+    now: UnixTime,
     context: Context<'a>,
 }
 
-impl Call<'_> {
+impl Operate<'_> {
     fn read(&self, vault: &Vault) -> Result<Option<Answer>, Refusal> {
         let bundle = match self.target.operation {
             Operation::GetSecret => {
                 let found = vault.get(&self.name()?, self.version()?, self.now)?;
+                self.check_out_content_type(found)?;
                 Bundle::with_value(found, &self.context)
             }
             Operation::GetDeletedSecret => {
@@ -162,6 +160,21 @@ impl Call<'_> {
         }
     }
 
+    /// The service converts PFX to PEM and nothing else; this vault hands out what it holds.
+    fn check_out_content_type(&self, found: Found<'_>) -> Result<(), Refusal> {
+        let asked = self.asked.query("outContentType");
+        let asked = asked.filter(|_| self.context.api_version.has_certificate_additions());
+        let Some(asked) = asked else { return Ok(()) };
+        let to = Form::of(Some(asked));
+        let held = found.version.content.content_type.as_deref();
+        let from = if found.version.content.managed { Form::of(held) } else { Form::Unsupported };
+        match (from, to) {
+            (_, Form::Unsupported) => Err(Refusal::invalid_value("outContentType")),
+            (from, to) if from == to => Ok(()),
+            (from, to) => Err(Refusal::no_transformation(from.name(), to.name())),
+        }
+    }
+
     fn name(&self) -> Result<SecretName, Refusal> {
         let name = self.target.name.as_deref().unwrap_or_default();
         SecretName::parse(name).ok_or_else(|| Refusal::invalid_name(name))
@@ -174,5 +187,31 @@ impl Call<'_> {
         };
         let name = self.target.name.as_deref().unwrap_or_default();
         VersionId::parse(text).map(Some).ok_or_else(|| Refusal::not_found(name))
+    }
+}
+
+/// The forms a certificate's secret comes in, by the service's names for them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Pfx,
+    Pem,
+    Unsupported,
+}
+
+impl Form {
+    fn of(content_type: Option<&str>) -> Self {
+        match content_type {
+            Some("application/x-pkcs12") => Form::Pfx,
+            Some("application/x-pem-file") => Form::Pem,
+            _ => Form::Unsupported,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Form::Pfx => "PFX",
+            Form::Pem => "PEM",
+            Form::Unsupported => "Unsupported",
+        }
     }
 }

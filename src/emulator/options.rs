@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::access::AccessModel;
+
 /// Settings of an embedded vault. The default: 90 days, no delays, no purge protection.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -17,6 +19,8 @@ pub struct Options {
     pub purge_delay: Duration,
     /// The label backups are bound to: a vault of another geography cannot open them.
     pub geography: String,
+    /// How the vault words that a token lacks a permission.
+    pub access: AccessModel,
 }
 
 impl Default for Options {
@@ -28,6 +32,7 @@ impl Default for Options {
             recovery_delay: Duration::ZERO,
             purge_delay: Duration::ZERO,
             geography: "local".to_owned(),
+            access: AccessModel::Policy,
         }
     }
 }

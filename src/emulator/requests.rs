@@ -1,11 +1,12 @@
 //! The record of what clients asked, for tests that count requests. Names, never values.
 
 use parking_lot::Mutex;
+use serde::Serialize;
 
 use super::routes::{Operation, Target};
 
 /// One request the vault has seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RequestSeen {
     /// What it asked for.
     pub operation: Operation,

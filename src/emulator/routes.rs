@@ -1,11 +1,13 @@
 //! The path table of the secrets API: method and path to operation. Pure; the words of a path and
 //! names match without regard to case, and a trailing slash names the latest version.
 
+use serde::{Deserialize, Serialize};
+
 use super::errors::Refusal;
 
 /// One operation of the secrets REST API, by its name there.
 #[allow(missing_docs)] // The REST reference documents them under these names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Operation {
     SetSecret,
     GetSecret,

@@ -88,18 +88,26 @@ pub(super) fn serve_unix(app: Router, path: &Path, vault: &str) -> Result<Servin
     })
 }
 
+/// Serves plain HTTP at a loopback address: for identity endpoints, never for secrets.
+pub(super) async fn serve_plain(app: Router, address: SocketAddr) -> Result<Serving, EmulatorError> {
+    let (listener, address) = bind_loopback(address).await?;
+    let stop = watch::Sender::new(false);
+    Ok(Serving {
+        url: format!("http://{address}"),
+        ca_pem: None,
+        socket: None,
+        tasks: vec![tokio::spawn(serve(Plain { listener, stopped: stop.subscribe() }, app))],
+        stop,
+    })
+}
+
 /// Serves TLS at `address`, which has to be a loopback one.
 pub(super) async fn serve_tls(
     app: Router,
     address: SocketAddr,
     credentials: Credentials,
 ) -> Result<Serving, EmulatorError> {
-    if !address.ip().is_loopback() {
-        return Err(EmulatorError::NotLoopback(address));
-    }
-    let refused = |error| EmulatorError::Listen(address.to_string(), error);
-    let listener = TcpListener::bind(address).await.map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
+    let (listener, address) = bind_loopback(address).await?;
     let stop = watch::Sender::new(false);
     // A handshake that nobody takes over yet waits here; more than a few mean the server is busy.
     let (ready, streams) = mpsc::channel(16);
@@ -113,6 +121,16 @@ pub(super) async fn serve_tls(
         stop,
         tasks: vec![handshakes, tokio::spawn(serve(listener, app))],
     })
+}
+
+async fn bind_loopback(address: SocketAddr) -> Result<(TcpListener, SocketAddr), EmulatorError> {
+    if !address.ip().is_loopback() {
+        return Err(EmulatorError::NotLoopback(address));
+    }
+    let refused = |error| EmulatorError::Listen(address.to_string(), error);
+    let listener = TcpListener::bind(address).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
 }
 
 async fn serve<L>(listener: L, app: Router)
@@ -198,6 +216,25 @@ impl Listener for Sockets {
     }
 }
 
+struct Plain {
+    listener: TcpListener,
+    stopped: watch::Receiver<bool>,
+}
+
+impl Listener for Plain {
+    type Io = Connection<TcpStream>;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, SocketAddr) {
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        (Connection::new(stream, Scheme::Http, self.stopped.clone()), address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
 struct Streams {
     streams: mpsc::Receiver<TlsStream<TcpStream>>,
     address: SocketAddr,
@@ -226,6 +263,12 @@ impl Listener for Streams {
 
 impl Connected<IncomingStream<'_, Sockets>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Sockets>) -> Self {
+        stream.io().peer().clone()
+    }
+}
+
+impl Connected<IncomingStream<'_, Plain>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Plain>) -> Self {
         stream.io().peer().clone()
     }
 }

@@ -5,6 +5,8 @@ use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 
 use super::Emulator;
 use super::answer::Answer;
@@ -12,12 +14,15 @@ use super::api_version::ApiVersion;
 use super::connection::Peer;
 use super::errors::Refusal;
 use super::faults::Fault;
-use super::origin::Origin;
+use super::identity;
+use super::origin::{Origin, Scheme};
 use super::routes::{Target, parse_query};
 use super::spoil;
+use super::tokens::Claims;
 
 /// Holds a restored secret of 500 versions, base64 upon base64.
 const LONGEST_BODY: usize = 64 << 20;
+const LONGEST_FORM: usize = 64 << 10;
 /// Names with one of these never reach the service: its front end answers in HTML.
 const REJECTED: [char; 7] = ['<', '>', '*', '%', '&', ':', '\\'];
 const REJECTED_PAGE: &str = "<!DOCTYPE HTML>\r\n<HTML><HEAD><TITLE>Bad Request</TITLE></HEAD>\r\n\
@@ -63,6 +68,14 @@ impl Asked {
     }
 }
 
+/// A request that may be carried out: it has a place in the path table and a valid token.
+pub(super) struct Call<'a> {
+    pub(super) asked: &'a Asked,
+    pub(super) target: &'a Target,
+    pub(super) claims: &'a Claims,
+    pub(super) fault: Option<&'a Fault>,
+}
+
 fn bearer(authorization: &str) -> Option<String> {
     let (scheme, token) = authorization.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
@@ -79,6 +92,9 @@ async fn handle(
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
+    if let Some(tenant) = sign_in_to(&head, &peer) {
+        return sign_in(&emulator, tenant, body).await.into_response(None);
+    }
     let Some(asked) = Asked::read(&head, &peer, emulator.name()) else {
         return Answer::html(400, REJECTED_PAGE).into_response(None);
     };
@@ -91,6 +107,18 @@ async fn handle(
     response
 }
 
+/// The tenant a request wants to sign in to. Over a plain socket nobody can: secrets would travel
+/// in the clear.
+fn sign_in_to<'a>(head: &'a Parts, peer: &Peer) -> Option<&'a str> {
+    let tenant = identity::token_endpoint(head.uri.path())?;
+    (head.method == "POST" && peer.scheme == Scheme::Https).then_some(tenant)
+}
+
+async fn sign_in(emulator: &Emulator, tenant: &str, body: Body) -> Answer {
+    let body = axum::body::to_bytes(body, LONGEST_FORM).await.unwrap_or_default();
+    identity::sign_in(emulator, tenant, &String::from_utf8_lossy(&body))
+}
+
 async fn respond(
     emulator: &Emulator,
     peer: &Peer,
@@ -99,9 +127,10 @@ async fn respond(
     body: Body,
 ) -> Response<Body> {
     let id = asked.client_request_id.clone();
-    if let Err(refusal) = authenticate(emulator, &asked) {
-        return challenge(emulator, &asked, refusal).into_response(id);
-    }
+    let claims = match authenticate(emulator, &asked) {
+        Ok(claims) => claims,
+        Err(refusal) => return challenge(emulator, &asked, refusal).into_response(id),
+    };
     let target = match target {
         Ok(target) => target,
         Err(refusal) => return Answer::from(refusal).into_response(id),
@@ -113,7 +142,7 @@ async fn respond(
         return answer.into_response(id);
     }
     let fault = befallen.as_ref().map(|befallen| &befallen.fault);
-    let mut answer = carry_out(emulator, &asked, &target, body, fault).await;
+    let mut answer = carry_out(emulator, &Call { asked: &asked, target: &target, claims: &claims, fault }, body).await;
     if let Some(befallen) = befallen.as_ref().filter(|befallen| befallen.after_effect) {
         answer = strike(emulator, peer, &asked, &befallen.fault).await.unwrap_or(answer);
     }
@@ -123,10 +152,10 @@ async fn respond(
     }
 }
 
-fn authenticate(emulator: &Emulator, asked: &Asked) -> Result<(), Refusal> {
+fn authenticate(emulator: &Emulator, asked: &Asked) -> Result<Claims, Refusal> {
     let token = asked.token.as_deref().ok_or_else(Refusal::missing_token)?;
     let now = emulator.clock().now();
-    emulator.inner.tokens.check(token, &asked.origin.resource(), now).map(|_claims| ())
+    emulator.inner.tokens.check(token, &asked.origin.resource(), now)
 }
 
 /// A 401 that says where tokens for this vault are to be had.
@@ -146,18 +175,30 @@ async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, fault: &Fault) 
         Fault::Latency(span) => tokio::time::sleep(*span).await,
         Fault::Reset => peer.cut_off().await,
         Fault::ExpiredToken => return Some(challenge(emulator, asked, Refusal::expired_token())),
+        Fault::ClaimsChallenge(claims) => return Some(claims_challenge(claims)),
+        Fault::Firewall => return Some(Refusal::forbidden_by_firewall(emulator.name()).into()),
         Fault::UnresolvedKey => return Some(challenge(emulator, asked, Refusal::unresolved_key())),
         other => return spoil::replacement(other),
     }
     None
 }
 
-async fn carry_out(emulator: &Emulator, asked: &Asked, target: &Target, body: Body, fault: Option<&Fault>) -> Answer {
-    if target.name.as_ref().is_some_and(|name| name.contains(REJECTED)) {
+/// A 401 that asks for a token with these claims in it (continuous access evaluation).
+fn claims_challenge(claims: &str) -> Answer {
+    let claims = STANDARD.encode(claims);
+    let challenge = format!(
+        "Bearer realm=\"\", authorization_uri=\"https://login.microsoftonline.com/common/oauth2/authorize\", \
+         error=\"insufficient_claims\", claims=\"{claims}\""
+    );
+    Answer::from(Refusal::insufficient_claims()).with_header(header::WWW_AUTHENTICATE, challenge)
+}
+
+async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
+    if call.target.name.as_ref().is_some_and(|name| name.contains(REJECTED)) {
         return Answer::html(400, REJECTED_PAGE);
     }
     let Ok(body) = axum::body::to_bytes(body, LONGEST_BODY).await else {
         return Refusal::bad_parameter("The request body could not be read.").into();
     };
-    super::operations::run(emulator, asked, target, &body, fault).unwrap_or_else(Answer::from)
+    super::operations::run(emulator, call, &body).unwrap_or_else(Answer::from)
 }

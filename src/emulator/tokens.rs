@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::access::Permission;
 use super::errors::Refusal;
 use super::model::UnixTime;
 use super::origin::PUBLIC_RESOURCE;
@@ -16,16 +17,46 @@ const HEADER: &str = r#"{"alg":"HS256","typ":"JWT"}"#;
 /// The client and object id of every caller: the vault knows permissions, not people.
 const CALLER: &str = "00000000-0000-4000-8000-00000000a11c";
 
+/// What a token says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Claims {
     aud: String,
-    iss: String,
+    pub(super) iss: String,
     iat: i64,
     nbf: i64,
     exp: i64,
     pub(super) appid: String,
     pub(super) oid: String,
-    tid: String,
+    pub(super) tid: String,
+    pub(super) permissions: Vec<Permission>,
+}
+
+/// What a token is to say. The default: every permission, for the public vault resource, from the
+/// vault's own tenant, for an hour.
+#[derive(Clone, Debug)]
+pub struct TokenSpec {
+    /// Until when it is good, from now.
+    pub lifetime: Duration,
+    /// The resource it is for; vaults refuse tokens for anything but theirs (AKV10022).
+    pub audience: String,
+    /// The tenant that issued it, `None` for the vault's; others are refused (AKV10032).
+    pub tenant: Option<String>,
+    /// The client it was issued to; shows in refusals.
+    pub client_id: String,
+    /// What it allows.
+    pub permissions: Vec<Permission>,
+}
+
+impl Default for TokenSpec {
+    fn default() -> Self {
+        TokenSpec {
+            lifetime: Duration::from_secs(3600),
+            audience: PUBLIC_RESOURCE.to_owned(),
+            tenant: None,
+            client_id: CALLER.to_owned(),
+            permissions: Permission::ALL.to_vec(),
+        }
+    }
 }
 
 /// Signs and checks tokens of one tenant.
@@ -43,21 +74,19 @@ impl TokenSigner {
         &self.tenant
     }
 
-    fn issuer(&self) -> String {
-        format!("https://sts.windows.net/{}/", self.tenant)
-    }
-
-    /// A token good for `lifetime` from `now`.
-    pub(super) fn issue(&self, now: UnixTime, lifetime: Duration) -> String {
+    /// A token that says what `spec` says, from `now` on.
+    pub(super) fn issue(&self, spec: &TokenSpec, now: UnixTime) -> String {
+        let tenant = spec.tenant.as_deref().unwrap_or(&self.tenant);
         let claims = Claims {
-            aud: PUBLIC_RESOURCE.to_owned(),
-            iss: self.issuer(),
+            aud: spec.audience.clone(),
+            iss: issuer(tenant),
             iat: now.seconds(),
             nbf: now.seconds(),
-            exp: now.plus(lifetime).seconds(),
-            appid: CALLER.to_owned(),
-            oid: CALLER.to_owned(),
-            tid: self.tenant.clone(),
+            exp: now.plus(spec.lifetime).seconds(),
+            appid: spec.client_id.clone(),
+            oid: spec.client_id.clone(),
+            tid: tenant.to_owned(),
+            permissions: spec.permissions.clone(),
         };
         // A struct of strings and numbers always has a JSON form.
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
@@ -74,8 +103,9 @@ impl TokenSigner {
         if audience != PUBLIC_RESOURCE && audience != resource {
             return Err(Refusal::wrong_audience(&claims.aud));
         }
-        if claims.iss != self.issuer() {
-            return Err(Refusal::wrong_issuer(&self.issuer(), &claims.iss));
+        let expected = issuer(&self.tenant);
+        if claims.iss != expected {
+            return Err(Refusal::wrong_issuer(&expected, &claims.iss));
         }
         if now.seconds() >= claims.exp || now.seconds() < claims.nbf {
             return Err(Refusal::expired_token());
@@ -90,4 +120,8 @@ impl TokenSigner {
         let (_, claims) = signed.split_once('.')?;
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
     }
+}
+
+fn issuer(tenant: &str) -> String {
+    format!("https://sts.windows.net/{tenant}/")
 }

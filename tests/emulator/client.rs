@@ -7,6 +7,8 @@ use reqwest::{Method, header::HeaderMap};
 use serde_json::Value;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+/// Outlasts what tests do to the clock.
+const LIFE: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// One answer.
 #[derive(Debug)]
@@ -17,6 +19,11 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    async fn read(response: reqwest::Response) -> reqwest::Result<Reply> {
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Reply { status, headers, text: response.text().await? })
+    }
+
     /// The body as JSON, null where it is none.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_default()
@@ -40,6 +47,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
+    /// A client of whatever listens on a socket, without a token.
+    pub(crate) fn over(path: &std::path::Path, base: &str) -> Client {
+        let http = reqwest::Client::builder().unix_socket(path).build().unwrap();
+        Client { http, base: base.to_owned(), token: None }
+    }
+
     /// The same client with another token.
     pub(crate) fn with_token(&self, token: Option<String>) -> Client {
         Client { token, ..self.clone() }
@@ -54,9 +67,20 @@ impl Client {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let response = request.send().await?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Ok(Reply { status, headers, text: response.text().await? })
+        Reply::read(request.send().await?).await
+    }
+
+    pub(crate) async fn post_form(&self, path: &str, form: &str) -> Reply {
+        let request = self.http.post(format!("{}{path}", self.base));
+        let request = request.header("content-type", "application/x-www-form-urlencoded").body(form.to_owned());
+        Reply::read(request.send().await.unwrap()).await.unwrap()
+    }
+
+    /// A POST that says it means another method.
+    pub(crate) async fn send_as(&self, method: &str, path: &str) -> Reply {
+        let request = self.http.post(format!("{}{path}", self.base)).header("x-http-method", method);
+        let response = request.bearer_auth(self.token.as_deref().unwrap()).send().await.unwrap();
+        Reply::read(response).await.unwrap()
     }
 
     pub(crate) async fn send(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
@@ -104,9 +128,7 @@ pub(crate) async fn serve(vault: Emulator) -> Served {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("vault.sock");
     let serving = vault.serve_unix(&path).await.unwrap();
-    let http = reqwest::Client::builder().unix_socket(path.as_path()).build().unwrap();
-    let base = serving.url().to_owned();
-    let client = Client { http, base, token: Some(vault.issue_token(HOUR)) };
+    let client = Client::over(&path, serving.url()).with_token(Some(vault.issue_token(LIFE)));
     Served { vault, client, path, serving, _directory: directory }
 }
 

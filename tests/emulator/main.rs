@@ -1,8 +1,16 @@
 //! The embedded vault, asked over HTTP as any client would.
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used)]
+// What a test left out is said on standard error.
+#![allow(clippy::print_stderr)]
 
 mod client;
 
 mod api;
+mod catalogue;
+mod control;
 mod faults;
+mod identity;
 mod listening;
+mod model;
+mod recording;
+mod replay;

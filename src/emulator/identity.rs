@@ -1,0 +1,148 @@
+//! Sign-in as Entra ID offers it to applications: the token endpoint for client secrets and client
+//! assertions (workload identity among them), over TLS beside the vault.
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::access::Permission;
+use super::answer::Answer;
+use super::routes::parse_query;
+use super::tokens::TokenSpec;
+use super::{Emulator, wire};
+
+const TOKEN_SECONDS: u64 = 3599;
+
+/// An application that can sign in.
+#[derive(Clone, Debug)]
+pub struct Application {
+    /// Its client id.
+    pub client_id: String,
+    /// What it proves itself with.
+    pub credential: AppCredential,
+    /// What its tokens allow.
+    pub permissions: Vec<Permission>,
+}
+
+/// What an application proves itself with. `Debug` shows nothing of it.
+#[derive(Clone)]
+pub enum AppCredential {
+    /// A client secret.
+    Secret(Zeroizing<String>),
+    /// A client assertion, such as the content of a projected service-account token file. It is
+    /// compared whole: there is no issuer here whose signature could be checked.
+    Assertion(Zeroizing<String>),
+}
+
+impl std::fmt::Debug for AppCredential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            AppCredential::Secret(_) => "Secret(<redacted>)",
+            AppCredential::Assertion(_) => "Assertion(<redacted>)",
+        })
+    }
+}
+
+/// Reads a path as the token endpoint of a tenant: `/TENANT/oauth2/v2.0/token`.
+pub(super) fn token_endpoint(path: &str) -> Option<&str> {
+    let tenant = path.strip_prefix('/')?.strip_suffix("/oauth2/v2.0/token")?;
+    (!tenant.is_empty() && !tenant.contains('/')).then_some(tenant)
+}
+
+/// Answers a sign-in; `form` is the urlencoded body.
+pub(super) fn sign_in(emulator: &Emulator, tenant: &str, form: &str) -> Answer {
+    match grant(emulator, tenant, &Form(parse_query(form))) {
+        Ok(token) => Answer::json(200, wire::to_json(&token)),
+        Err(denied) => denied.into(),
+    }
+}
+
+struct Form(Vec<(String, String)>);
+
+impl Form {
+    fn get(&self, field: &str) -> &str {
+        let pair = self.0.iter().find(|(name, _)| name == field);
+        pair.map_or("", |(_, value)| value)
+    }
+}
+
+#[derive(Serialize)]
+struct Token {
+    token_type: &'static str,
+    expires_in: u64,
+    ext_expires_in: u64,
+    access_token: String,
+}
+
+fn grant(emulator: &Emulator, tenant: &str, form: &Form) -> Result<Token, Denied> {
+    if tenant != emulator.tenant() {
+        return Err(Denied::new(400, "invalid_request", 90_002, format!("Tenant '{tenant}' not found.")));
+    }
+    if form.get("grant_type") != "client_credentials" {
+        return Err(Denied::new(400, "unsupported_grant_type", 70_003, "The app requested an unsupported grant type."));
+    }
+    let client_id = form.get("client_id");
+    let applications = emulator.inner.applications.lock();
+    let application = applications.iter().find(|application| application.client_id == client_id);
+    let application = application.ok_or_else(|| {
+        let text = format!("Application with identifier '{client_id}' was not found in the directory.");
+        Denied::new(400, "unauthorized_client", 700_016, text)
+    })?;
+    prove(application, form)?;
+    let audience = form.get("scope").strip_suffix("/.default").ok_or_else(|| {
+        Denied::new(
+            400,
+            "invalid_scope",
+            1_002_012,
+            "The provided value for scope is not valid: it must end in /.default.",
+        )
+    })?;
+    let spec = TokenSpec {
+        lifetime: std::time::Duration::from_secs(TOKEN_SECONDS),
+        audience: audience.to_owned(),
+        client_id: client_id.to_owned(),
+        permissions: application.permissions.clone(),
+        ..TokenSpec::default()
+    };
+    let access_token = emulator.issue_token_for(&spec);
+    Ok(Token { token_type: "Bearer", expires_in: TOKEN_SECONDS, ext_expires_in: TOKEN_SECONDS, access_token })
+}
+
+fn prove(application: &Application, form: &Form) -> Result<(), Denied> {
+    let (field, expected, number, text) = match &application.credential {
+        AppCredential::Secret(secret) => ("client_secret", secret, 7_000_215, "Invalid client secret provided."),
+        AppCredential::Assertion(assertion) => (
+            "client_assertion",
+            assertion,
+            700_213,
+            "No matching federated identity record found for presented assertion.",
+        ),
+    };
+    let given = form.get(field).as_bytes();
+    match aws_lc_rs::constant_time::verify_slices_are_equal(given, expected.as_bytes()) {
+        Ok(()) => Ok(()),
+        Err(_) => Err(Denied::new(401, "invalid_client", number, text)),
+    }
+}
+
+/// A refusal of the token endpoint, which words errors by OAuth's rules.
+#[derive(Serialize)]
+struct Denied {
+    #[serde(skip)]
+    status: u16,
+    error: &'static str,
+    error_description: String,
+    error_codes: [u32; 1],
+}
+
+impl Denied {
+    fn new(status: u16, error: &'static str, number: u32, text: impl AsRef<str>) -> Self {
+        let error_description = format!("AADSTS{number}: {}", text.as_ref());
+        Denied { status, error, error_description, error_codes: [number] }
+    }
+}
+
+impl From<Denied> for Answer {
+    fn from(denied: Denied) -> Self {
+        Answer::json(denied.status, wire::to_json(&denied))
+    }
+}
