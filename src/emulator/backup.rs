@@ -24,9 +24,8 @@ pub(super) struct BackupKey {
 }
 
 impl BackupKey {
-    pub(super) fn new(key: [u8; 32], geography: &str) -> Self {
-        let context = format!("akvfs backup 1 {geography}").into_bytes();
-        BackupKey { key: Zeroizing::new(key), context }
+    pub(super) fn new(key: Zeroizing<[u8; 32]>, geography: &str) -> Self {
+        BackupKey { key, context: format!("akvfs backup 1 {geography}").into_bytes() }
     }
 
     fn cipher(&self) -> Result<RandomizedNonceKey, Unspecified> {
@@ -38,7 +37,7 @@ impl BackupKey {
         if secret.versions.len() > MOST_VERSIONS {
             return Err(Refusal::too_many_versions(MOST_VERSIONS));
         }
-        let mut sealed = record::encode_secret(secret);
+        let mut sealed = record::encode_whole(secret);
         let context = Aad::from(&self.context);
         let cipher = self.cipher();
         let nonce = cipher.and_then(|key| key.seal_in_place_append_tag(context, &mut *sealed));
@@ -59,7 +58,7 @@ impl BackupKey {
         let nonce = Nonce::assume_unique_for_key(*nonce);
         let cipher = self.cipher().ok()?;
         let record = cipher.open_in_place(nonce, Aad::from(&self.context), &mut opened).ok()?;
-        record::decode_secret(record)
+        record::decode_whole(record)
     }
 }
 
@@ -71,7 +70,7 @@ mod tests {
     use super::*;
 
     fn key(byte: u8, geography: &str) -> BackupKey {
-        BackupKey::new([byte; 32], geography)
+        BackupKey::new(Zeroizing::new([byte; 32]), geography)
     }
 
     fn secret(versions: u8) -> Secret {

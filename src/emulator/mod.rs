@@ -13,6 +13,7 @@ mod answer;
 mod api_version;
 mod backup;
 mod ca;
+mod cipher;
 mod clock;
 mod connection;
 mod control;
@@ -20,6 +21,7 @@ mod demo;
 mod errors;
 mod faults;
 mod identity;
+mod keys;
 mod limits;
 mod managed_identity;
 mod model;
@@ -35,6 +37,7 @@ mod rules;
 mod serve;
 mod service;
 mod spoil;
+mod store;
 mod tokens;
 mod wire;
 
@@ -44,17 +47,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 pub use access::{AccessModel, Permission};
 pub use clock::Clock;
 pub use faults::{Fault, FaultRule, Faults, RetryAfter};
 pub use identity::{AppCredential, Application};
+pub use keys::{KeyError, MasterKey};
 pub use managed_identity::ManagedIdentity;
 pub use model::{NewSecret, SecretValue, UnixTime};
 pub use options::Options;
 pub use requests::RequestSeen;
 pub use routes::Operation;
 pub use serve::Serving;
+pub use store::StoreError;
 pub use tokens::TokenSpec;
 
 /// Why the embedded vault could not do what its owner asked.
@@ -72,6 +78,12 @@ pub enum EmulatorError {
     /// The socket or address cannot be listened on.
     #[error("cannot listen on {0}: {1}")]
     Listen(String, #[source] std::io::Error),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The change could not be written to the disk.
+    #[error("the change could not be written to the vault's store")]
+    NotKept,
     /// No certificate could be made.
     #[error("cannot make a certificate: {0}")]
     Certificate(String),
@@ -86,6 +98,8 @@ pub struct Emulator {
 struct Inner {
     name: String,
     vault: Mutex<rules::Vault>,
+    /// `None` keeps the vault in memory alone.
+    store: Option<store::Store>,
     clock: Clock,
     tokens: tokens::TokenSigner,
     backups: backup::BackupKey,
@@ -108,12 +122,31 @@ impl Emulator {
 
     /// An empty vault in memory that treats deletion as `options` say.
     pub fn with_options(name: &str, options: Options) -> Emulator {
+        Emulator::assemble(name, rules::Vault::new(options), None, &MasterKey::from(random::bytes()))
+    }
+
+    /// A vault that lasts: it is kept, encrypted with `key`, in a file in `directory`, which is made
+    /// where it is missing. A write is acknowledged once it is on the disk.
+    ///
+    /// # Errors
+    /// Where the store is in use, damaged, of a newer format or made with another key, or the disk
+    /// fails.
+    pub fn open(name: &str, directory: &Path, key: &MasterKey, options: Options) -> Result<Emulator, EmulatorError> {
+        let (store, secrets) = store::Store::open(directory, key)?;
+        let vault = rules::Vault::with_secrets(options, secrets);
+        Ok(Emulator::assemble(name, vault, Some(store), key))
+    }
+
+    fn assemble(name: &str, vault: rules::Vault, store: Option<store::Store>, key: &MasterKey) -> Emulator {
+        let mut tenant = [0; 16];
+        tenant.copy_from_slice(&key.subkey("tenant")[..16]);
         let inner = Inner {
             name: name.to_owned(),
-            backups: backup::BackupKey::new(random::bytes(), &options.geography),
-            vault: Mutex::new(rules::Vault::new(options)),
+            backups: backup::BackupKey::new(key.subkey("backups"), &vault.options.geography),
+            vault: Mutex::new(vault),
+            store,
             clock: Clock::system(),
-            tokens: tokens::TokenSigner::new(&random::bytes(), &random::guid()),
+            tokens: tokens::TokenSigner::new(&key.subkey("tokens"), &random::guid_of(tenant)),
             faults: Faults::new(),
             requests: requests::RequestLog::default(),
             applications: Mutex::default(),
@@ -154,11 +187,41 @@ impl Emulator {
         let parsed = model::SecretName::parse(name);
         let name = parsed.ok_or_else(|| EmulatorError::Name(name.to_owned()))?;
         let (id, now) = (random::version_id(), self.inner.clock.now());
-        let mut vault = self.inner.vault.lock();
-        let put = if secret.managed { rules::Vault::add_version } else { rules::Vault::set };
-        match put(&mut vault, &name, secret, id, now) {
-            Ok(found) => Ok(found.version.id.to_string()),
-            Err(refusal) => Err(EmulatorError::Refused(refusal.message)),
+        if self.has_lost_its_store() {
+            return Err(EmulatorError::NotKept);
+        }
+        let kept = {
+            let mut vault = self.inner.vault.lock();
+            let put = if secret.managed { rules::Vault::add_version } else { rules::Vault::set };
+            let put = put(&mut vault, &name, secret, id, now).map(|_| ());
+            let (tell, kept) = std::sync::mpsc::channel();
+            self.keep_then(&mut vault, Box::new(move |on_disk| tell.send(on_disk).unwrap_or_default()));
+            put.map_err(|refusal| EmulatorError::Refused(refusal.message))?;
+            kept
+        };
+        match kept.recv() {
+            Ok(true) => Ok(id.to_string()),
+            _ => Err(EmulatorError::NotKept),
+        }
+    }
+
+    /// Whether the disk has failed: writes are refused then, or memory would run ahead of it.
+    fn has_lost_its_store(&self) -> bool {
+        self.inner.store.as_ref().is_some_and(store::Store::has_failed)
+    }
+
+    /// Sees to it that what has changed is kept; tells whether it is.
+    fn keep(&self, vault: &mut rules::Vault) -> oneshot::Receiver<bool> {
+        let (tell, kept) = oneshot::channel();
+        self.keep_then(vault, Box::new(move |on_disk| tell.send(on_disk).unwrap_or_default()));
+        kept
+    }
+
+    fn keep_then(&self, vault: &mut rules::Vault, acknowledge: store::Acknowledge) {
+        let changes = vault.take_changes();
+        match &self.inner.store {
+            Some(store) if !changes.is_empty() => store.write(vault, &changes, acknowledge),
+            _ => acknowledge(true),
         }
     }
 

@@ -6,13 +6,15 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 /// Tags of a version. The service keeps "never sent" (`None`) and "sent empty" apart.
 pub(super) type Tags = Option<BTreeMap<String, String>>;
 
 /// A secret's name, 1–127 of `[0-9A-Za-z-]`, in the case it was first written in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(super) struct SecretName(String);
 
 impl SecretName {
@@ -35,8 +37,23 @@ impl SecretName {
     }
 }
 
+impl TryFrom<String> for SecretName {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        SecretName::parse(&text).ok_or("not a secret's name")
+    }
+}
+
+impl From<SecretName> for String {
+    fn from(name: SecretName) -> Self {
+        name.0
+    }
+}
+
 /// A version's identifier: 32 lower-case hexadecimal characters on the wire.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub(super) struct VersionId([u8; 16]);
 
 impl VersionId {
@@ -46,10 +63,28 @@ impl VersionId {
         VersionId(bytes)
     }
 
+    pub(super) fn bytes(self) -> [u8; 16] {
+        self.0
+    }
+
     pub(super) fn parse(text: &str) -> Option<Self> {
         let plain = text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit());
         let number = u128::from_str_radix(text, 16).ok()?;
         plain.then(|| VersionId(number.to_be_bytes()))
+    }
+}
+
+impl TryFrom<String> for VersionId {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        VersionId::parse(&text).ok_or("not a version's identifier")
+    }
+}
+
+impl From<VersionId> for String {
+    fn from(id: VersionId) -> Self {
+        id.to_string()
     }
 }
 
@@ -95,7 +130,7 @@ impl fmt::Debug for SecretValue {
 }
 
 /// A point in time: the span since 1970-01-01T00:00:00Z. The wire knows whole seconds only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct UnixTime(Duration);
 
 impl UnixTime {
@@ -191,7 +226,7 @@ pub(super) struct Secret {
 }
 
 /// Where a secret stands in its life, with the times that move it on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
     Live,
     /// Recovered or restored, readable from `until` on.

@@ -15,22 +15,21 @@ use super::service::{Asked, Call};
 use super::wire::{self, Bundle, Context, List};
 
 /// Carries out one operation on the vault as it stands now.
-pub(super) fn run(emulator: &Emulator, call: &Call<'_>, body: &[u8]) -> Result<Answer, Refusal> {
+pub(super) fn run(emulator: &Emulator, vault: &mut Vault, call: &Call<'_>, body: &[u8]) -> Result<Answer, Refusal> {
     let (asked, target) = (call.asked, call.target);
     let api_version = asked.api_version()?;
-    let mut vault = emulator.inner.vault.lock();
     let options = vault.options.clone();
     access::authorize(options.access, emulator.name(), call.claims, target)?;
     let context = Context { origin: &asked.origin, api_version, options: &options };
-    let operation = Operate { asked, target, now: emulator.clock().now(), context };
+    let operation = Operate { asked, target, now: call.now, context };
     let backups = &emulator.inner.backups;
     match target.operation {
-        Operation::BackupSecret => operation.backup(&vault, backups),
-        Operation::RestoreSecret => operation.restore(&mut vault, backups, body),
-        list if list.is_list() => operation.list(&vault, call.fault),
-        _ => match operation.read(&vault)? {
+        Operation::BackupSecret => operation.backup(vault, backups),
+        Operation::RestoreSecret => operation.restore(vault, backups, body),
+        list if list.is_list() => operation.list(vault, call.fault),
+        _ => match operation.read(vault)? {
             Some(answer) => Ok(answer),
-            None => operation.write(&mut vault, body),
+            None => operation.write(vault, body),
         },
     }
 }

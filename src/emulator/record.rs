@@ -1,23 +1,41 @@
 //! The lasting form of secrets, in backups and in the store: JSON, to be encrypted by who keeps it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::model::{NewSecret, Secret, SecretName, State, Tags, Version, VersionId};
 
-/// A secret with all its versions, but without its state.
+/// A secret without its versions.
 #[derive(Serialize, Deserialize)]
-struct SecretRecord<'a> {
-    name: String,
-    latest: String,
+pub(super) struct Head {
+    name: SecretName,
+    latest: VersionId,
+    state: State,
+}
+
+impl Head {
+    fn of(secret: &Secret) -> Self {
+        Head { name: secret.name.clone(), latest: secret.latest, state: secret.state }
+    }
+
+    pub(super) fn into_secret(self, versions: BTreeMap<VersionId, Version>) -> Secret {
+        Secret { name: self.name, latest: self.latest, state: self.state, versions }
+    }
+}
+
+/// A secret with all its versions.
+#[derive(Serialize, Deserialize)]
+struct WholeRecord<'a> {
+    head: Head,
     versions: Vec<VersionRecord<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct VersionRecord<'a> {
-    id: String,
+    id: VersionId,
     value: Cow<'a, str>,
     content_type: Option<String>,
     tags: Tags,
@@ -27,38 +45,53 @@ struct VersionRecord<'a> {
     managed: bool,
     created: i64,
     updated: i64,
-    previous: Option<String>,
+    previous: Option<VersionId>,
 }
 
-/// The record of a secret as bytes, wiped when dropped.
-pub(super) fn encode_secret(secret: &Secret) -> Zeroizing<Vec<u8>> {
-    let record = SecretRecord {
-        name: secret.name.as_str().to_owned(),
-        latest: secret.latest.to_string(),
-        versions: secret.versions.values().map(VersionRecord::of).collect(),
-    };
-    // Strings, numbers and string keys always have a JSON form.
-    Zeroizing::new(serde_json::to_vec(&record).unwrap_or_default())
+/// Bytes of a secret with all its versions, wiped when dropped.
+pub(super) fn encode_whole(secret: &Secret) -> Zeroizing<Vec<u8>> {
+    let versions = secret.versions.values().map(VersionRecord::of).collect();
+    encode(&WholeRecord { head: Head::of(secret), versions })
 }
 
-/// Reads `encode_secret`'s bytes back, as a live secret.
-pub(super) fn decode_secret(bytes: &[u8]) -> Option<Secret> {
-    let record: SecretRecord<'_> = serde_json::from_slice(bytes).ok()?;
-    let versions = record.versions.into_iter().map(|version| Some((VersionId::parse(&version.id)?, version.read()?)));
-    let secret = Secret {
-        name: SecretName::parse(&record.name)?,
-        latest: VersionId::parse(&record.latest)?,
-        versions: versions.collect::<Option<_>>()?,
-        state: State::Live,
-    };
+/// Reads `encode_whole`'s bytes back.
+pub(super) fn decode_whole(bytes: &[u8]) -> Option<Secret> {
+    let record: WholeRecord<'_> = serde_json::from_slice(bytes).ok()?;
+    let versions = record.versions.into_iter().map(VersionRecord::read);
+    let secret = record.head.into_secret(versions.map(|version| (version.id, version)).collect());
     secret.versions.contains_key(&secret.latest).then_some(secret)
+}
+
+/// Bytes of a secret without its versions.
+pub(super) fn encode_head(secret: &Secret) -> Zeroizing<Vec<u8>> {
+    encode(&Head::of(secret))
+}
+
+/// Reads `encode_head`'s bytes back.
+pub(super) fn decode_head(bytes: &[u8]) -> Option<Head> {
+    serde_json::from_slice(bytes).ok()
+}
+
+/// Bytes of one version.
+pub(super) fn encode_version(version: &Version) -> Zeroizing<Vec<u8>> {
+    encode(&VersionRecord::of(version))
+}
+
+/// Reads `encode_version`'s bytes back.
+pub(super) fn decode_version(bytes: &[u8]) -> Option<Version> {
+    serde_json::from_slice::<VersionRecord<'_>>(bytes).ok().map(VersionRecord::read)
+}
+
+/// The records of this file, strings and numbers under string keys, always have a JSON form.
+fn encode(record: &impl Serialize) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(serde_json::to_vec(record).unwrap_or_default())
 }
 
 impl<'a> VersionRecord<'a> {
     fn of(version: &'a Version) -> Self {
         let content = &version.content;
         VersionRecord {
-            id: version.id.to_string(),
+            id: version.id,
             value: content.value.expose().into(),
             content_type: content.content_type.clone(),
             tags: content.tags.clone(),
@@ -68,15 +101,11 @@ impl<'a> VersionRecord<'a> {
             managed: content.managed,
             created: version.created,
             updated: version.updated,
-            previous: version.previous.map(|id| id.to_string()),
+            previous: version.previous,
         }
     }
 
-    fn read(self) -> Option<Version> {
-        let previous = match self.previous {
-            Some(id) => Some(VersionId::parse(&id)?),
-            None => None,
-        };
+    fn read(self) -> Version {
         let content = NewSecret {
             value: self.value.into_owned().into(),
             content_type: self.content_type,
@@ -86,7 +115,7 @@ impl<'a> VersionRecord<'a> {
             expires_on: self.exp,
             managed: self.managed,
         };
-        let (created, updated) = (self.created, self.updated);
-        Some(Version { id: VersionId::parse(&self.id)?, content, created, updated, previous })
+        let VersionRecord { id, created, updated, previous, .. } = self;
+        Version { id, content, created, updated, previous }
     }
 }

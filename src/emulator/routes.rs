@@ -29,6 +29,12 @@ impl Operation {
         use Operation::{GetDeletedSecrets, GetSecretVersions, GetSecrets};
         matches!(self, GetSecrets | GetSecretVersions | GetDeletedSecrets)
     }
+
+    /// Whether it changes the vault.
+    pub fn is_write(self) -> bool {
+        use Operation::{BackupSecret, GetDeletedSecret, GetSecret};
+        !self.is_list() && !matches!(self, GetSecret | GetDeletedSecret | BackupSecret)
+    }
 }
 
 /// What a request asks for. Name and version are as the client wrote them, not yet checked.

@@ -35,17 +35,58 @@ impl<'a> Found<'a> {
     }
 }
 
+/// What an operation has changed, for who keeps the vault on a disk. Names are upper-cased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// A secret's state or latest version.
+    Secret(String),
+    /// One version.
+    Version(String, VersionId),
+    /// The secret and all its versions are no more.
+    Gone(String),
+}
+
 /// All secrets of one vault.
 #[derive(Debug)]
 pub(super) struct Vault {
     pub(super) options: Options,
     /// By upper-cased name, the order of lists.
     secrets: BTreeMap<String, Secret>,
+    changes: Vec<Change>,
+    next_sweep: UnixTime,
 }
 
 impl Vault {
     pub(super) fn new(options: Options) -> Self {
-        Vault { options, secrets: BTreeMap::new() }
+        Vault::with_secrets(options, Vec::new())
+    }
+
+    /// A vault that holds these already.
+    pub(super) fn with_secrets(options: Options, secrets: Vec<Secret>) -> Self {
+        let secrets = secrets.into_iter().map(|secret| (secret.name.key(), secret)).collect();
+        let next_sweep = UnixTime::new(Duration::ZERO);
+        Vault { options, secrets, changes: Vec::new(), next_sweep }
+    }
+
+    /// What has changed since this was last asked.
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// A secret in whatever state, by its upper-cased name.
+    pub(super) fn secret(&self, name: &str) -> Option<&Secret> {
+        self.secrets.get(name)
+    }
+
+    /// Destroys what is past its scheduled purge; looks once an hour.
+    pub(super) fn sweep(&mut self, now: UnixTime) {
+        if now < self.next_sweep {
+            return;
+        }
+        self.next_sweep = now.plus(Duration::from_secs(3600));
+        let gone = |secret: &&Secret| secret.state.phase(now) == Phase::Gone;
+        let gone: Vec<SecretName> = self.secrets.values().filter(gone).map(|secret| secret.name.clone()).collect();
+        gone.iter().for_each(|name| self.forget_if_gone(name, now));
     }
 
     /// Makes a new version, which inherits nothing of the one before (REST: Set Secret).
@@ -90,6 +131,7 @@ impl Vault {
         });
         secret.latest = id;
         secret.versions.insert(id, version);
+        self.changes.extend([Change::Secret(name.key()), Change::Version(name.key(), id)]);
         Found::latest(secret).ok_or_else(|| Refusal::not_found(name.as_str()))
     }
 
@@ -126,6 +168,8 @@ impl Vault {
         let version = secret.versions.get_mut(&id).ok_or_else(not_found)?;
         version.apply(update);
         version.updated = now.seconds();
+        self.changes.push(Change::Version(name.key(), id));
+        let secret = self.live(name, now)?;
         let version = secret.versions.get(&id).ok_or_else(not_found)?;
         Ok(Found { secret, version })
     }
@@ -138,7 +182,9 @@ impl Vault {
         let purge = second.plus(self.options.retention());
         let secret = self.writable(name, "delete", now)?;
         secret.state = State::Deleted { at: now, settled, purge };
-        Found::latest(secret).ok_or_else(|| Refusal::not_found(name.as_str()))
+        self.changes.push(Change::Secret(name.key()));
+        let found = self.secrets.get(&name.key()).and_then(Found::latest);
+        found.ok_or_else(|| Refusal::not_found(name.as_str()))
     }
 
     /// A deleted secret, without its value (REST: Get Deleted Secret). Disabled ones are refused
@@ -173,6 +219,7 @@ impl Vault {
             secret.versions.clear();
             secret.state = State::Purged { name_free };
         }
+        self.changes.extend([Change::Gone(name.key()), Change::Secret(name.key())]);
         self.forget_if_gone(name, now);
         Ok(())
     }
@@ -190,6 +237,7 @@ impl Vault {
         let not_found = || Refusal::not_found(name.as_str());
         let secret = self.secrets.get_mut(&name.key()).ok_or_else(not_found)?;
         secret.state = State::Recovering { until };
+        self.changes.push(Change::Secret(name.key()));
         Found::latest(secret).ok_or_else(not_found)
     }
 
@@ -212,6 +260,8 @@ impl Vault {
         let until = now.plus(self.options.recovery_delay);
         let key = backup.name.key();
         let secret = Secret { state: State::Recovering { until }, ..backup };
+        self.changes.push(Change::Secret(key.clone()));
+        self.changes.extend(secret.versions.keys().map(|id| Change::Version(key.clone(), *id)));
         Found::latest(self.secrets.entry(key).or_insert(secret))
     }
 
@@ -271,8 +321,8 @@ impl Vault {
     }
 
     fn forget_if_gone(&mut self, name: &SecretName, now: UnixTime) {
-        if self.phase(name, now) == Phase::Gone {
-            self.secrets.remove(&name.key());
+        if self.phase(name, now) == Phase::Gone && self.secrets.remove(&name.key()).is_some() {
+            self.changes.push(Change::Gone(name.key()));
         }
     }
 }

@@ -15,6 +15,7 @@ use super::connection::Peer;
 use super::errors::Refusal;
 use super::faults::Fault;
 use super::identity;
+use super::model::UnixTime;
 use super::origin::{Origin, Scheme};
 use super::routes::{Target, parse_query};
 use super::spoil;
@@ -74,6 +75,7 @@ pub(super) struct Call<'a> {
     pub(super) target: &'a Target,
     pub(super) claims: &'a Claims,
     pub(super) fault: Option<&'a Fault>,
+    pub(super) now: UnixTime,
 }
 
 fn bearer(authorization: &str) -> Option<String> {
@@ -142,7 +144,12 @@ async fn respond(
         return answer.into_response(id);
     }
     let fault = befallen.as_ref().map(|befallen| &befallen.fault);
-    let mut answer = carry_out(emulator, &Call { asked: &asked, target: &target, claims: &claims, fault }, body).await;
+    let mut answer = carry_out(
+        emulator,
+        &Call { asked: &asked, target: &target, claims: &claims, fault, now: emulator.clock().now() },
+        body,
+    )
+    .await;
     if let Some(befallen) = befallen.as_ref().filter(|befallen| befallen.after_effect) {
         answer = strike(emulator, peer, &asked, &befallen.fault).await.unwrap_or(answer);
     }
@@ -200,5 +207,17 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
     let Ok(body) = axum::body::to_bytes(body, LONGEST_BODY).await else {
         return Refusal::bad_parameter("The request body could not be read.").into();
     };
-    super::operations::run(emulator, call, &body).unwrap_or_else(Answer::from)
+    if call.target.operation.is_write() && emulator.has_lost_its_store() {
+        return Refusal::internal().into();
+    }
+    let (outcome, kept) = {
+        let mut vault = emulator.inner.vault.lock();
+        vault.sweep(call.now);
+        let outcome = super::operations::run(emulator, &mut vault, call, &body);
+        (outcome, emulator.keep(&mut vault))
+    };
+    match kept.await {
+        Ok(true) => outcome.unwrap_or_else(Answer::from),
+        _ => Refusal::internal().into(),
+    }
 }

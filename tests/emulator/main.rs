@@ -10,6 +10,7 @@ mod catalogue;
 mod control;
 mod faults;
 mod identity;
+mod lasting;
 mod listening;
 mod model;
 mod recording;
