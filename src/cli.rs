@@ -35,7 +35,7 @@ enum Command {
     /// Unmount what akvfs has mounted on a directory
     Unmount(UnmountArgs),
     /// Run the embedded vault alone, for tests and for trying things out
-    Emulator(EmulatorArgs),
+    Emulator(Box<EmulatorArgs>),
 }
 
 /// The flags of `akvfs mount`.
@@ -51,7 +51,8 @@ To sign in with what the Azure CLI has:
   akvfs mount my-vault /mnt/vault --token-file token
 The file is read again whenever it changes; a token lives for about an hour.")]
 pub struct MountArgs {
-    /// NAME, NAME.vault.azure.net, https://HOST[:PORT], or demo: for an embedded vault with examples
+    /// NAME, NAME.vault.azure.net, https://HOST[:PORT], local:[NAME] for an embedded vault that is kept on
+    /// this machine, or demo: for one in memory with examples
     #[arg(value_name = "VAULT")]
     pub vault: String,
     /// Where to mount: an empty directory; a missing one is made
@@ -78,6 +79,10 @@ pub struct MountArgs {
     /// Send the token even if the vault names a resource that is not its parent domain
     #[arg(long, help_heading = "Vault")]
     pub no_verify_challenge_resource: bool,
+    /// The file with the key of a local: vault, 64 hexadecimal digits [default: the systemd credential
+    /// akvfs-key, or else a file made beside the vault, which protects copies of the vault alone]
+    #[arg(long, value_name = "FILE", help_heading = "Vault")]
+    pub key_file: Option<PathBuf>,
     /// Version of the REST API to speak
     #[arg(long, value_name = "VERSION", default_value = "2025-07-01", help_heading = "Vault")]
     pub api_version: String,
@@ -147,12 +152,36 @@ pub struct EmulatorArgs {
     /// Serve http on this Unix socket instead, which only its owner may use
     #[arg(long, value_name = "PATH")]
     pub unix: Option<PathBuf>,
-    /// Keep everything in memory: gone at the end [the only way so far]
-    #[arg(long)]
+    /// Keep everything in memory: gone at the end [default]
+    #[arg(long, conflicts_with = "store")]
     pub in_memory: bool,
+    /// Keep everything in this folder, encrypted
+    #[arg(long, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// The file with the store's key, 64 hexadecimal digits [default: as for `akvfs mount local:`]
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
     /// Fill the vault with examples
     #[arg(long)]
     pub demo: bool,
+    /// From a delete until the secret shows among the deleted ones [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Deletion")]
+    pub deletion_delay: Option<Duration>,
+    /// From a recovery or restore until the secret can be read [default: 0s]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Deletion")]
+    pub recovery_delay: Option<Duration>,
+    /// Take as long as the real service does: 17 s to delete, 19 s to recover
+    #[arg(long, help_heading = "Deletion")]
+    pub realistic: bool,
+    /// For how many days a deleted secret can be recovered, 7 to 90
+    #[arg(long, value_name = "DAYS", default_value_t = 90, help_heading = "Deletion")]
+    pub retention_days: u32,
+    /// Refuse to purge deleted secrets before their time
+    #[arg(long, help_heading = "Deletion")]
+    pub purge_protection: bool,
+    /// Take faults and clock changes on this Unix socket, which only its owner may use
+    #[arg(long, value_name = "PATH")]
+    pub control: Option<PathBuf>,
     /// Write the certificate authority (PEM) to this file
     #[arg(long, value_name = "FILE")]
     pub ca_out: Option<PathBuf>,
@@ -177,7 +206,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Mount(args) => daemon::mount(MountConfig::from_args(&args)?),
         Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
-        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)),
+        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Refuses to read anything but what it was given: no vault, no mount point.
 
+mod local_store;
 mod vault_address;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,12 +10,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
+use url::Url;
 
 use crate::cache::CacheSettings;
 use crate::cli::{Auth, EmulatorArgs, LogLevel, MountArgs};
+use crate::emulator::Options;
 use crate::fuse::MountSettings;
 use crate::tree::Ownership;
-pub use vault_address::VaultAddress;
+pub use local_store::LocalStore;
+use vault_address::VaultAddress;
 
 /// For how long "there is none" is remembered.
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
@@ -50,8 +54,17 @@ pub enum UsageError {
     )]
     TokenFileMissing,
     /// A flag that the embedded vault has no use for.
-    #[error("{0} is of no use with demo:, which has its own tokens and needs no certificate: leave it out")]
-    NotForDemo(&'static str),
+    #[error("{0} is of no use with an embedded vault, which has its own tokens and needs no certificate: leave it out")]
+    NotForEmbedded(&'static str),
+    /// A flag that only a vault on disk has a use for.
+    #[error("--key-file is the key of a vault that is kept on disk: {0}")]
+    NothingToOpen(&'static str),
+    /// Nowhere to keep a vault.
+    #[error("no place to keep a local: vault: set HOME, XDG_STATE_HOME or STATE_DIRECTORY to an absolute path")]
+    NoStateFolder,
+    /// Not a number of days that the service takes.
+    #[error("--retention-days {0} is out of range: deleted secrets are kept for 7 to 90 days")]
+    Retention(u32),
     /// An owner who would be shut out.
     #[error("--uid {0} without --allow-other would shut that user out: add --allow-other")]
     OwnerShutOut(u32),
@@ -69,11 +82,27 @@ pub enum UsageError {
     ApiVersion(String),
 }
 
+/// Which vault, and what it takes to get in.
+#[derive(Clone, Debug)]
+pub enum VaultConfig {
+    /// One behind https.
+    Remote {
+        /// Scheme, host and port.
+        url: Url,
+        /// The file that holds the token.
+        token_file: PathBuf,
+    },
+    /// The embedded vault, in memory and full of examples.
+    Demo,
+    /// The embedded vault of this name, kept on disk.
+    Local(String, LocalStore),
+}
+
 /// Everything `akvfs mount` needs to know.
 #[derive(Clone, Debug)]
 pub struct MountConfig {
     /// Which vault.
-    pub vault: VaultAddress,
+    pub vault: VaultConfig,
     /// Where to mount: absolute, as it was typed otherwise.
     pub directory: PathBuf,
     /// Whether to stay in the foreground.
@@ -88,8 +117,6 @@ pub struct MountConfig {
     pub verify_resource: bool,
     /// More certificate authorities to trust.
     pub ca_bundle: Option<PathBuf>,
-    /// The token, for vaults that are not embedded.
-    pub token_file: Option<PathBuf>,
     /// Owner, group, modes.
     pub ownership: Ownership,
     /// The cache's settings.
@@ -104,12 +131,13 @@ impl MountConfig {
     /// # Errors
     /// The first contradiction that is found.
     pub fn from_args(args: &MountArgs) -> Result<MountConfig, UsageError> {
-        let vault = VaultAddress::parse(&args.vault)?;
+        let address = VaultAddress::parse(&args.vault)?;
+        let source = address.to_string();
         let ownership = ownership(args)?;
-        check_credential(args, &vault)?;
+        let vault = vault(args, address)?;
         check_values(args)?;
         Ok(MountConfig {
-            mount: MountSettings { source: vault.to_string(), allow_other: args.allow_other },
+            mount: MountSettings { source, allow_other: args.allow_other },
             vault,
             directory: absolute(&args.directory),
             foreground: args.foreground,
@@ -118,7 +146,6 @@ impl MountConfig {
             api_version: args.api_version.clone(),
             verify_resource: !args.no_verify_challenge_resource,
             ca_bundle: args.ca_bundle.as_deref().map(absolute),
-            token_file: args.token_file.as_deref().map(absolute),
             ownership,
             cache: CacheSettings { ttl: args.ttl, negative_ttl: NEGATIVE_TTL, entries: CACHE_ENTRIES },
         })
@@ -130,8 +157,14 @@ impl MountConfig {
 pub struct EmulatorConfig {
     /// Where to listen.
     pub listen: Listen,
+    /// Where the vault is kept; `None` for memory.
+    pub store: Option<LocalStore>,
+    /// How the vault treats deletion.
+    pub options: Options,
     /// Whether to fill the vault with examples.
     pub demo: bool,
+    /// A socket for faults and the clock.
+    pub control: Option<PathBuf>,
     /// Where to write the certificate authority; a folder of its own if `None`.
     pub ca_out: Option<PathBuf>,
     /// Where to write the token; a folder of its own if `None`.
@@ -149,14 +182,38 @@ pub enum Listen {
 
 impl EmulatorConfig {
     /// What the flags mean.
-    pub fn from_args(args: &EmulatorArgs) -> EmulatorConfig {
+    ///
+    /// # Errors
+    /// The first contradiction that is found.
+    pub fn from_args(args: &EmulatorArgs) -> Result<EmulatorConfig, UsageError> {
         let listen = match &args.unix {
             Some(path) => Listen::Unix(absolute(path)),
             None => Listen::Tls(args.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))),
         };
-        let [ca_out, token_out] = [&args.ca_out, &args.token_out].map(|path| path.as_deref().map(absolute));
-        EmulatorConfig { listen, demo: args.demo, ca_out, token_out }
+        let [store, key_file, control, ca_out, token_out] =
+            [&args.store, &args.key_file, &args.control, &args.ca_out, &args.token_out]
+                .map(|path| path.as_deref().map(absolute));
+        let store = match (store, key_file) {
+            (Some(directory), key_file) => Some(LocalStore::in_folder(directory, key_file)),
+            (None, Some(_)) => return Err(UsageError::NothingToOpen("give it with --store DIR")),
+            (None, None) => None,
+        };
+        Ok(EmulatorConfig { listen, store, options: options(args)?, demo: args.demo, control, ca_out, token_out })
     }
+}
+
+fn options(args: &EmulatorArgs) -> Result<Options, UsageError> {
+    if !(7..=90).contains(&args.retention_days) {
+        return Err(UsageError::Retention(args.retention_days));
+    }
+    let delays = if args.realistic { Options::realistic() } else { Options::default() };
+    Ok(Options {
+        retention_days: args.retention_days,
+        purge_protection: args.purge_protection,
+        deletion_delay: args.deletion_delay.unwrap_or(delays.deletion_delay),
+        recovery_delay: args.recovery_delay.unwrap_or(delays.recovery_delay),
+        ..delays
+    })
 }
 
 /// The process leaves its directory, so no path may depend on it.
@@ -189,21 +246,36 @@ fn mode(flag: &'static str, given: &str, example: &'static str) -> Result<u16, U
     mode.ok_or_else(|| UsageError::Mode { flag, given: given.to_owned(), example })
 }
 
-fn check_credential(args: &MountArgs, vault: &VaultAddress) -> Result<(), UsageError> {
-    match (vault, args.auth) {
-        (VaultAddress::Demo, _) => {
-            let useless = [
-                (args.token_file.is_some(), "--token-file"),
-                (args.ca_bundle.is_some(), "--ca-bundle"),
-                (args.no_verify_challenge_resource, "--no-verify-challenge-resource"),
-            ];
-            match useless.iter().find(|(given, _)| *given) {
-                Some((_, flag)) => Err(UsageError::NotForDemo(flag)),
-                None => Ok(()),
-            }
+fn vault(args: &MountArgs, address: VaultAddress) -> Result<VaultConfig, UsageError> {
+    let key_file = args.key_file.as_deref().map(absolute);
+    if key_file.is_some() && !matches!(address, VaultAddress::Local(_)) {
+        return Err(UsageError::NothingToOpen("give it with local: or local:NAME"));
+    }
+    match address {
+        VaultAddress::Remote(url) => {
+            let Auth::TokenFile = args.auth; // the only way so far
+            let token_file = args.token_file.as_deref().map(absolute).ok_or(UsageError::TokenFileMissing)?;
+            Ok(VaultConfig::Remote { url, token_file })
         }
-        (VaultAddress::Remote(_), Auth::TokenFile) if args.token_file.is_none() => Err(UsageError::TokenFileMissing),
-        (VaultAddress::Remote(_), Auth::TokenFile) => Ok(()),
+        VaultAddress::Demo => embedded(args).map(|()| VaultConfig::Demo),
+        VaultAddress::Local(name) => {
+            embedded(args)?;
+            let store = LocalStore::of_vault(&name, key_file)?;
+            Ok(VaultConfig::Local(name, store))
+        }
+    }
+}
+
+/// What only a vault behind https has a use for.
+fn embedded(args: &MountArgs) -> Result<(), UsageError> {
+    let useless = [
+        (args.token_file.is_some(), "--token-file"),
+        (args.ca_bundle.is_some(), "--ca-bundle"),
+        (args.no_verify_challenge_resource, "--no-verify-challenge-resource"),
+    ];
+    match useless.iter().find(|(given, _)| *given) {
+        Some((_, flag)) => Err(UsageError::NotForEmbedded(flag)),
+        None => Ok(()),
     }
 }
 

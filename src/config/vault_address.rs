@@ -11,22 +11,31 @@ const MANAGED_HSM: &str = "managedhsm";
 
 /// A vault, as given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VaultAddress {
+pub(super) enum VaultAddress {
     /// A vault behind https: scheme, host and port.
     Remote(Url),
     /// The embedded vault, in memory and full of examples.
     Demo,
+    /// The embedded vault of this name, kept on disk.
+    Local(String),
 }
 
+/// Name of the vault behind a bare `local:`.
+const LOCAL_NAME: &str = "local";
+
 impl VaultAddress {
-    /// Reads `NAME`, `NAME.vault.azure.net`, `https://HOST[:PORT]` or `demo:`.
+    /// Reads `NAME`, `NAME.vault.azure.net`, `https://HOST[:PORT]`, `local:[NAME]` or `demo:`.
     pub(super) fn parse(given: &str) -> Result<VaultAddress, UsageError> {
         let wrong = |why| UsageError::Vault { given: given.to_owned(), why };
         if given == "demo:" {
             return Ok(VaultAddress::Demo);
         }
-        if given.starts_with("local:") {
-            return Err(wrong("a local: vault, kept on disk, is not there yet; demo: is, in memory"));
+        if let Some(name) = given.strip_prefix("local:") {
+            return match name {
+                "" => Ok(VaultAddress::Local(LOCAL_NAME.to_owned())),
+                name if is_vault_name(name) => Ok(VaultAddress::Local(name.to_owned())),
+                _ => Err(wrong(NO_NAME)),
+            };
         }
         let url = if given.contains("://") {
             given.to_owned()
@@ -35,11 +44,13 @@ impl VaultAddress {
         } else if is_vault_name(given) {
             format!("https://{given}.{PUBLIC_SUFFIX}")
         } else {
-            return Err(wrong("a vault's name has 3 to 24 letters, digits and dashes, and begins with a letter"));
+            return Err(wrong(NO_NAME));
         };
         remote(&url).map_err(wrong)
     }
 }
+
+const NO_NAME: &str = "a vault's name has 3 to 24 letters, digits and dashes, and begins with a letter";
 
 fn is_vault_name(given: &str) -> bool {
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -53,7 +64,8 @@ fn remote(url: &str) -> Result<VaultAddress, &'static str> {
     if url.contains('\\') {
         return Err("a backslash has no place in a host");
     }
-    let url = Url::parse(url).map_err(|_| "give a name, NAME.vault.azure.net, https://HOST[:PORT], or demo:")?;
+    let url = Url::parse(url)
+        .map_err(|_| "give a name, NAME.vault.azure.net, https://HOST[:PORT], local:[NAME], or demo:")?;
     if url.scheme() != "https" {
         return Err("only https:// is spoken: a token must not cross a network in the clear");
     }
@@ -78,6 +90,8 @@ impl fmt::Display for VaultAddress {
         match self {
             VaultAddress::Remote(url) => f.write_str(url.as_str().trim_end_matches('/')),
             VaultAddress::Demo => f.write_str("demo:"),
+            VaultAddress::Local(name) if name == LOCAL_NAME => f.write_str("local:"),
+            VaultAddress::Local(name) => write!(f, "local:{name}"),
         }
     }
 }
@@ -90,6 +104,9 @@ mod tests {
     fn each_form_names_one_vault() {
         for (given, shown) in [
             ("demo:", "demo:"),
+            ("local:", "local:"),
+            ("local:local", "local:"),
+            ("local:Work-1", "local:Work-1"),
             ("my-vault", "https://my-vault.vault.azure.net"),
             ("my-vault.vault.azure.net", "https://my-vault.vault.azure.net"),
             ("https://My-Vault.vault.azure.net/", "https://my-vault.vault.azure.net"),
@@ -107,7 +124,7 @@ mod tests {
             "ab",
             "1vault",
             "a_vault",
-            "local:",
+            "local:../x",
             "http://my-vault.vault.azure.net",
             "https://user:pw@my-vault.vault.azure.net",
             "https://my-vault.vault.azure.net/secrets/x",

@@ -1,5 +1,8 @@
-//! The embedded vault behind a `demo:` mount, and the credentials for either kind of vault.
+//! The embedded vault behind a `demo:` or `local:` mount.
 
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,8 +11,8 @@ use url::Url;
 use super::Failure;
 use super::private_folder::PrivateFolder;
 use crate::auth::Credential;
-use crate::config::{MountConfig, UsageError};
-use crate::emulator::{Emulator, Serving};
+use crate::config::LocalStore;
+use crate::emulator::{Emulator, MasterKey, Options, Serving};
 
 /// A new token is made for every call, so it need not live long.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
@@ -26,6 +29,15 @@ impl Embedded {
     pub(super) async fn demo() -> Result<Embedded, Failure> {
         let vault = Emulator::in_memory("demo");
         vault.seed_demo()?;
+        Embedded::serve(vault).await
+    }
+
+    /// A vault that lasts.
+    pub(super) async fn local(name: &str, store: &LocalStore) -> Result<Embedded, Failure> {
+        Embedded::serve(open(name, store, Options::default())?).await
+    }
+
+    async fn serve(vault: Emulator) -> Result<Embedded, Failure> {
         let folder = PrivateFolder::new().map_err(|error| Failure::system("cannot make a private folder", &error))?;
         let serving = vault.serve_unix(&socket(&folder)).await?;
         Ok(Embedded { vault, serving, folder })
@@ -45,12 +57,18 @@ impl Embedded {
     }
 }
 
-fn socket(folder: &PrivateFolder) -> PathBuf {
-    folder.path().join("vault.sock")
+/// Opens a vault that lasts, which is made on first use.
+pub(super) fn open(name: &str, store: &LocalStore, options: Options) -> Result<Emulator, Failure> {
+    let cannot = |error: io::Error| Failure::system(&format!("cannot make {}", store.directory.display()), &error);
+    DirBuilder::new().recursive(true).mode(0o700).create(&store.directory).map_err(cannot)?;
+    let key = match &store.key_file {
+        Some(path) => MasterKey::from_file(path),
+        None => MasterKey::beside_store(&store.directory),
+    };
+    let key = key.map_err(|error| Failure::other(error.to_string()))?;
+    Ok(Emulator::open(name, &store.directory, &key, options)?)
 }
 
-/// The credential of a vault that is not embedded.
-pub(super) fn token_file(config: &MountConfig) -> Result<Credential, Failure> {
-    let path = config.token_file.clone().ok_or(UsageError::TokenFileMissing)?;
-    Ok(Credential::from_file(path))
+fn socket(folder: &PrivateFolder) -> PathBuf {
+    folder.path().join("vault.sock")
 }

@@ -9,11 +9,13 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::private_folder::PrivateFolder;
-use super::{Failure, Order, Signals, runtime};
+use super::{Failure, Order, Signals, embedded, runtime};
 use crate::config::{EmulatorConfig, Listen};
 use crate::emulator::{Emulator, EmulatorError, Serving};
 use crate::sys::forbid_dumps;
 
+/// What the vault calls itself.
+const NAME: &str = "emulator";
 /// Lifetime of the token in the token file.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 3600);
 /// The file is rewritten long before its token expires.
@@ -29,10 +31,17 @@ pub fn emulator(config: EmulatorConfig) -> Result<(), Failure> {
 }
 
 async fn serve(config: &EmulatorConfig) -> Result<(), Failure> {
-    let vault = Emulator::in_memory("emulator");
+    let vault = match &config.store {
+        Some(store) => embedded::open(NAME, store, config.options.clone())?,
+        None => Emulator::with_options(NAME, config.options.clone()),
+    };
     if config.demo {
         vault.seed_demo()?;
     }
+    let _control = match &config.control {
+        Some(path) => Some(vault.serve_control(path).await?),
+        None => None,
+    };
     let serving = listen(&vault, &config.listen).await?;
     let files = Files::new(config)?;
     if let Some(pem) = serving.ca_pem() {

@@ -20,8 +20,9 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
+use crate::auth::Credential;
 use crate::cache::Cached;
-use crate::config::{MountConfig, VaultAddress};
+use crate::config::{MountConfig, VaultConfig};
 use crate::fs::{Fs, FsSettings};
 use crate::fuse::{self, Mounted, Serving, Unmounted};
 use crate::sys::forbid_dumps;
@@ -91,17 +92,16 @@ async fn connect(config: &MountConfig) -> Result<(HttpVault, Option<Embedded>), 
         verify_resource: config.verify_resource,
         deadline: config.deadline,
     };
-    match &config.vault {
-        VaultAddress::Remote(url) => {
-            let credential = embedded::token_file(config)?;
-            Ok((HttpVault::new(settings(url.clone(), None), credential)?, None))
+    let embedded = match &config.vault {
+        VaultConfig::Remote { url, token_file } => {
+            let credential = Credential::from_file(token_file.clone());
+            return Ok((HttpVault::new(settings(url.clone(), None), credential)?, None));
         }
-        VaultAddress::Demo => {
-            let embedded = Embedded::demo().await?;
-            let settings = settings(embedded.base()?, Some(embedded.socket()));
-            Ok((HttpVault::new(settings, embedded.credential())?, Some(embedded)))
-        }
-    }
+        VaultConfig::Demo => Embedded::demo().await?,
+        VaultConfig::Local(name, store) => Embedded::local(name, store).await?,
+    };
+    let settings = settings(embedded.base()?, Some(embedded.socket()));
+    Ok((HttpVault::new(settings, embedded.credential())?, Some(embedded)))
 }
 
 /// One page of the listing shows whether the vault is there and lets us in. It need not let us list:
@@ -136,7 +136,7 @@ impl Mount {
             let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
             Failure::system("the kernel does not speak FUSE as expected", &error)
         })?;
-        info!(vault = %config.vault, directory = %mounted.path().display(), "mounted");
+        info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
         Ok(Mount { mounted, serving, cache })
     }
 

@@ -125,3 +125,41 @@ fn what_the_official_client_sets_is_read_by_cat() {
     assert_eq!(mount.shell(&format!("cat secrets/from-python/{}", version.trim())), "grün\r\n");
     assert_eq!(mount.shell("ls secrets/from-python | wc -l"), "4\n");
 }
+
+#[test]
+fn a_local_vault_is_kept_and_has_one_owner_at_a_time() {
+    let state = tempfile::tempdir().unwrap();
+    let store = state.path().join("akvfs/local");
+    drop(Running::with(&["--store", store.to_str().unwrap(), "--demo"]));
+    let mount = Mounted::by(|directory| {
+        let mut command = akvfs();
+        command.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", state.path());
+        command.args(["mount", "local:"]).arg(directory);
+        command
+    });
+    assert_eq!(mount.shell("cat values/database-password"), "third-password");
+    let second = akvfs().args(["emulator", "--store"]).arg(&store).output().unwrap();
+    assert_eq!(second.status.code(), Some(1), "{}", shown(&second));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use"), "{}", shown(&second));
+    for entry in fs::read_dir(&store).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().permissions().mode() & 0o077, 0, "{}", entry.path().display());
+        let bytes = fs::read(entry.path()).unwrap();
+        assert!(!bytes.windows(14).any(|window| window == b"third-password"), "{}", entry.path().display());
+    }
+}
+
+#[test]
+fn a_local_vault_opens_with_its_own_key_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for (name, digit) in [("right", "1"), ("wrong", "2")] {
+        fs::write(path(name), digit.repeat(64)).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    drop(Running::with(&["--store", &path("store"), "--key-file", &path("right"), "--demo"]));
+    let wrong = akvfs().args(["emulator", "--store", &path("store"), "--key-file", &path("wrong")]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(1), "{}", shown(&wrong));
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("key"), "{}", shown(&wrong));
+    drop(Running::with(&["--store", &path("store"), "--key-file", &path("right")]));
+}
