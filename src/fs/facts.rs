@@ -10,8 +10,9 @@ use super::{Fs, FsError, Shown};
 use crate::tree::{Attributes, FileKind, Node};
 use crate::vault::{Item, Known, Properties, Secret, SecretName, Vault, VaultError, VersionId};
 
-/// LOOKUP holds a directory's lock against creations, so it does not wait longer than this.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
+/// While a name is looked up, the directory takes no creation, and a READDIRPLUS that meets the name
+/// waits for it. So LOOKUP does not wait longer than an ordinary answer takes.
+const LOOKUP_LIMIT: Duration = Duration::from_millis(200);
 
 /// For how long the kernel may keep what never changes.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
