@@ -1,7 +1,7 @@
 //! The kernel: mounting, decoding requests, replying, interrupts.
 //!
 //! Owns everything that names fuser. Refuses to decide anything a user could see: each callback hands
-//! its request to [`Fs`](crate::fs::Fs), and the answer to the kernel.
+//! its request to [`Fs`], and the answer to the kernel.
 
 mod adapter;
 mod interrupt;
