@@ -1,6 +1,7 @@
 //! Flags exactly as typed; one error line; the exit code.
 //!
 //! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
+#![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
