@@ -13,5 +13,6 @@ mod identity;
 mod lasting;
 mod listening;
 mod model;
+mod official;
 mod recording;
 mod replay;
