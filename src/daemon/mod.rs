@@ -68,12 +68,15 @@ fn serve(config: &MountConfig, parent: Option<Parent>) -> Result<(), Failure> {
     logging::start(config.log_level, parent.is_some());
     fuse::check(&config.directory)?;
     let runtime = runtime()?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let (vault, _embedded) = connect(config).await?;
         authenticate(&vault).await?;
         let mount = Mount::new(config, vault)?;
         mount.until_the_end(parent).await
-    })
+    });
+    // The request loop of a detached mount waits for the last open file; the process does not.
+    runtime.shutdown_background();
+    result
 }
 
 fn runtime() -> Result<Runtime, Failure> {
@@ -181,8 +184,7 @@ async fn end(mounted: &Mounted, served: Served) -> Result<(), Failure> {
         }
         Unmounted::Detached => {
             warn!(directory = %mounted.path().display(), "the mount was in use: detached; files that are open in it now fail");
-            // The request loops wait for the last open file; the process does not.
-            std::process::exit(0)
+            Ok(())
         }
         Unmounted::Already => Ok(()),
     }

@@ -1,6 +1,6 @@
 //! Attaching a FUSE connection to a directory, and detaching it: our own, never a stranger's.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -8,6 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MntFlags, umount2};
 use nix::unistd::{getegid, geteuid};
 
@@ -149,6 +150,13 @@ pub fn mount(directory: &Path, settings: &MountSettings) -> Result<(Mounted, Own
     let made = !directory.exists();
     fs::create_dir_all(directory).map_err(unusable)?;
     let path = fs::canonicalize(directory).map_err(unusable)?;
+    // Two commands at once must not mount over each other: the second finds the first's mount, or waits
+    // for the lock on the directory under it, and finds it then.
+    let beneath = File::open(&path).map_err(unusable)?;
+    let _lock = Flock::lock(beneath, FlockArg::LockExclusive).map_err(|(_, errno)| unusable(errno.into()))?;
+    if mountinfo::at(&path).map_err(unusable)?.is_some_and(|mount| mount.is_ours()) {
+        return Err(MountError::AlreadyMounted(directory.display().to_string()));
+    }
     let connection =
         if geteuid().is_root() { mount_as_root(&path, settings)? } else { mount_as_user(&path, settings)? };
     let mount = mountinfo::at(&path).map_err(unusable)?;

@@ -118,6 +118,39 @@ fn a_second_mount_at_the_same_place_is_refused_with_5() {
 }
 
 #[test]
+fn of_two_mounts_at_once_one_is_refused() {
+    needs_fuse();
+    let vault = TestVault::with(&[("db", "x")]);
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("mount");
+    let mut both = [0, 1].map(|_| vault.mount_command(&directory).stderr(Stdio::null()).spawn().unwrap());
+    let mut codes = both.each_mut().map(|command| command.wait().unwrap().code().unwrap());
+    codes.sort_unstable();
+    assert_eq!(codes, [0, 5]);
+    assert!(akvfs().arg("unmount").arg(&directory).output().unwrap().status.success());
+    assert_eq!(mount_type(&directory), None, "one mount lay over the other");
+}
+
+#[test]
+fn an_embedded_vault_leaves_nothing_behind_even_when_detached() {
+    let runtime_folder = tempfile::tempdir().unwrap();
+    let is_empty = || fs::read_dir(runtime_folder.path()).unwrap().next().is_none();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("mount");
+    let mut command = akvfs();
+    command.env_remove("RUNTIME_DIRECTORY").env("XDG_RUNTIME_DIR", runtime_folder.path());
+    let process = command.args(["mount", "-f", "demo:"]).arg(&directory).stderr(Stdio::null()).spawn();
+    let mut foreground = Foreground { process: Helper(process.unwrap()), mount: Mounted { folder, directory } };
+    until("it answers", || fs::read(foreground.mount.path("values/empty")).is_ok());
+    assert!(!is_empty());
+    let open = fs::File::open(foreground.mount.path("values/tagged")).unwrap();
+    foreground.signal("TERM");
+    assert_eq!(foreground.ends(), Some(0));
+    assert!(is_empty());
+    drop(open);
+}
+
+#[test]
 fn a_dead_mount_is_cleared_and_mounted_afresh() {
     let vault = TestVault::with(&[("db", "x")]);
     let mut foreground = Foreground::of(&vault);
