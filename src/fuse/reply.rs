@@ -35,7 +35,7 @@ pub(super) fn settle<T: Send + 'static>(
     let answer = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Answer::Now(Err(FsError::Broken)));
     drop(context);
     match answer {
-        Answer::Now(result) => reply(result.map_err(|error| refused_at_once(origin, &error))),
+        Answer::Now(result) => reply(result.map_err(|error| refused(origin, &error))),
         Answer::Later(work) => {
             runtime.spawn(async move {
                 let result = tokio::select! {
@@ -49,26 +49,15 @@ pub(super) fn settle<T: Send + 'static>(
     }
 }
 
-/// Logs a failure once, at the level that it owns, and gives its number.
+/// Logs a failure at the level that it owns, and gives its number.
 pub(super) fn refused(origin: Origin, error: &FsError) -> Errno {
-    log(error.level(), origin, error);
-    Errno::from_i32(error.errno())
-}
-
-/// The same for what was known: a refusal that is remembered was logged when the vault gave it.
-fn refused_at_once(origin: Origin, error: &FsError) -> Errno {
-    let level = if matches!(error, FsError::Vault(_)) { Level::DEBUG } else { error.level() };
-    log(level, origin, error);
-    Errno::from_i32(error.errno())
-}
-
-fn log(level: Level, origin: Origin, error: &FsError) {
     let Origin { operation, inode, pid } = origin;
-    match level {
+    match error.level() {
         Level::ERROR => tracing::error!(operation, inode, pid, "{error}"),
         Level::WARN => tracing::warn!(operation, inode, pid, "{error}"),
         _ => tracing::debug!(operation, inode, pid, "{error}"),
     }
+    Errno::from_i32(error.errno())
 }
 
 /// The kernel's form of attributes.
