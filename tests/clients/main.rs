@@ -8,4 +8,5 @@ mod support;
 mod javascript;
 mod python;
 mod script;
+mod unmodified_host;
 mod vault;

@@ -69,7 +69,7 @@ impl Vault {
     }
 
     /// Runs a command that ends up as an emulator, and waits for its line.
-    fn started(mut command: Command, folder: TempDir) -> Vault {
+    pub(crate) fn started(mut command: Command, folder: TempDir) -> Vault {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -78,7 +78,7 @@ impl Vault {
     }
 
     /// Tells the scenario one thing more, or another thing.
-    fn with(mut self, key: &str, value: Value) -> Vault {
+    pub(crate) fn with(mut self, key: &str, value: Value) -> Vault {
         self.line[key] = value;
         self
     }
@@ -94,8 +94,16 @@ impl Vault {
         &self.line
     }
 
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.line[key].as_str().unwrap()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
+    }
+
+    pub(crate) fn process_id(&self) -> u32 {
+        self.process.id()
     }
 }
 
