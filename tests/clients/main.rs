@@ -7,6 +7,7 @@ mod support;
 
 mod javascript;
 mod python;
+mod rust;
 mod script;
 mod unmodified_host;
 mod vault;
