@@ -1,8 +1,8 @@
 //! A token that somebody else writes into a file.
 
-use std::fs::{self, Metadata};
-use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -42,22 +42,35 @@ impl TokenFile {
 
     /// The token the file holds now.
     pub(super) fn token(&self) -> Result<Arc<Token>, AuthError> {
-        let stamp = fs::metadata(&self.path)
-            .and_then(|metadata| if metadata.size() > SIZE_MAX { Err(too_large()) } else { Ok(Stamp::from(&metadata)) })
-            .map_err(|error| self.unreadable(error))?;
+        let mut file = self.open().map_err(|error| self.unreadable(error))?;
+        let stamp = file.metadata().map(|metadata| Stamp::from(&metadata)).map_err(|error| self.unreadable(error))?;
         let mut read = self.read.lock();
         if let Some((known, token)) = read.as_ref()
             && *known == stamp
         {
             return Ok(Arc::clone(token));
         }
-        let token = Arc::new(self.parse()?);
+        let token = Arc::new(self.parse(&mut file)?);
         *read = Some((stamp, Arc::clone(&token)));
         Ok(token)
     }
 
-    fn parse(&self) -> Result<Token, AuthError> {
-        let bytes = Zeroizing::new(fs::read(&self.path).map_err(|error| self.unreadable(error))?);
+    /// Opens the file, if it is an ordinary one: a FIFO would keep every call waiting for its writer.
+    fn open(&self) -> io::Result<File> {
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(&self.path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+        }
+        if metadata.size() > SIZE_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 KiB"));
+        }
+        Ok(file)
+    }
+
+    fn parse(&self, file: &mut File) -> Result<Token, AuthError> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        file.take(SIZE_MAX).read_to_end(&mut bytes).map_err(|error| self.unreadable(error))?;
         let token = bytes.trim_ascii();
         // RFC 6750 §2.1: what a bearer token may consist of; no blank, no line break.
         let legal = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
@@ -72,12 +85,10 @@ impl TokenFile {
     }
 }
 
-fn too_large() -> io::Error {
-    io::Error::new(io::ErrorKind::FileTooLarge, "larger than 64 KiB")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn header(file: &TokenFile) -> Vec<u8> {
@@ -110,5 +121,16 @@ mod tests {
         }
         let missing = TokenFile::new(folder.path().join("missing")).token().unwrap_err();
         assert!(matches!(missing, AuthError::Unreadable { .. }));
+    }
+
+    #[test]
+    fn a_fifo_or_a_directory_is_refused_and_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let fifo = folder.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+        for path in [fifo, folder.path().to_owned()] {
+            let error = TokenFile::new(path).token().unwrap_err().to_string();
+            assert!(error.contains("not a regular file"), "{error}");
+        }
     }
 }

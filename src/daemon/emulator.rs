@@ -106,7 +106,12 @@ fn write_token(vault: &Emulator, path: &Path) -> Result<(), Failure> {
 }
 
 /// Replaces a file in one step, so that nobody reads half of it, with its mode from the first moment.
+/// Only an ordinary file is replaced: a device or a link in its place means something else.
 fn write_file(path: &Path, mode: u32, content: &str) -> Result<(), Failure> {
+    let cannot = |error: io::Error| Failure::system(&format!("cannot write {}", path.display()), &error);
+    if fs::symlink_metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(cannot(io::Error::new(io::ErrorKind::InvalidInput, "it is there, and not a regular file")));
+    }
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
@@ -116,5 +121,8 @@ fn write_file(path: &Path, mode: u32, content: &str) -> Result<(), Failure> {
         file.write_all(content.as_bytes())?;
         fs::rename(&new, path)
     };
-    write().map_err(|error| Failure::system(&format!("cannot write {}", path.display()), &error))
+    write().map_err(|error| {
+        let _ = fs::remove_file(&new); // it may hold a token
+        cannot(error)
+    })
 }

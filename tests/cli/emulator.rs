@@ -163,3 +163,22 @@ fn a_local_vault_opens_with_its_own_key_only() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("key"), "{}", shown(&wrong));
     drop(Running::with(&["--store", &path("store"), "--key-file", &path("right")]));
 }
+
+#[test]
+fn what_is_no_ordinary_file_is_not_written_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
+    fs::create_dir(path("folder")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", path("link")).unwrap();
+    for name in ["fifo", "folder", "link"] {
+        let before = fs::symlink_metadata(path(name)).unwrap().file_type();
+        for flag in ["--token-out", "--ca-out"] {
+            let output = akvfs().args(["emulator", flag]).arg(path(name)).output().unwrap();
+            assert_eq!(output.status.code(), Some(1), "{flag} {name}: {}", shown(&output));
+            assert!(String::from_utf8_lossy(&output.stderr).contains("not a regular file"), "{}", shown(&output));
+            assert_eq!(fs::symlink_metadata(path(name)).unwrap().file_type(), before, "{flag} {name}");
+        }
+    }
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing is left beside them");
+}

@@ -81,3 +81,22 @@ fn an_expired_token_is_replaced_by_the_files_new_one() {
     vault.emulator.faults().queue(Fault::ExpiredToken.on(Operation::GetSecret).times(u32::MAX));
     assert_eq!(errno(fs::read(mount.path("values/db"))), libc::EACCES);
 }
+
+#[test]
+fn a_fifo_in_the_token_files_place_blocks_nobody() {
+    let vault = TestVault::with(&[("a", "x"), ("b", "y"), ("c", "z")]);
+    let mount = vault.mount_with(&["--ttl", "0s"]);
+    fs::rename(vault.path("token"), vault.path("kept")).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(vault.path("token")).status().unwrap().success());
+    std::thread::scope(|scope| {
+        let readers = ["a", "b", "c"].map(|name| {
+            let path = mount.path("values").join(name);
+            scope.spawn(move || errno(fs::read(path)))
+        });
+        for reader in readers {
+            assert_eq!(reader.join().unwrap(), libc::EACCES);
+        }
+    });
+    fs::rename(vault.path("kept"), vault.path("token")).unwrap();
+    assert_eq!(fs::read(mount.path("values/a")).unwrap(), b"x");
+}
