@@ -49,8 +49,8 @@ fn origin(operation: &'static str, request: &Request, inode: INodeNo) -> Origin 
     Origin { operation, inode: inode.0, pid: request.pid() }
 }
 
-/// What changes the tree, on a mount that does not: the kernel refuses most of it before we are asked,
-/// save where an ordinary user has mounted.
+/// What changes the tree, on a mount that does not. The kernel refuses it before we are asked, unless
+/// root has remounted us writable.
 fn read_only(operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
     refused(origin(operation, request, inode), &FsError::ReadOnly)
 }

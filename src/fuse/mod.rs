@@ -36,18 +36,12 @@ pub struct Serving(JoinHandle<io::Result<()>>);
 ///
 /// # Errors
 /// When the kernel refuses the handshake, or speaks too old a protocol.
-pub fn serve<V: Vault>(
-    fs: Arc<Fs<V>>,
-    connection: OwnedFd,
-    everybody: bool,
-    deadline: Duration,
-) -> io::Result<Serving> {
+pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, deadline: Duration) -> io::Result<Serving> {
     let adapter = Adapter::new(fs, tokio::runtime::Handle::current(), deadline);
     let mut config = Config::default();
     config.n_threads = Some(LOOPS);
-    // The kernel lets in whom the mount lets in; fuser would check the same again.
-    let acl = if everybody { SessionACL::All } else { SessionACL::Owner };
-    let session = Session::from_fd(adapter, connection, acl, config)?;
+    // Who may enter is the mount's business, and the kernel's to check.
+    let session = Session::from_fd(adapter, connection, SessionACL::All, config)?;
     let thread = thread::Builder::new().name("fuse".to_owned()).spawn(move || session.run())?;
     Ok(Serving(thread))
 }
