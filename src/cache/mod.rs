@@ -10,7 +10,10 @@ mod values;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::vault::{Found, Item, Known, NewSecret, Pages, Secret, SecretName, Vault, VaultError, VersionId};
+use crate::vault::{
+    Changes, DeletedItem, Found, Item, Known, NewSecret, Pages, Secret, SecretBytes, SecretName, Vault, VaultError,
+    VersionId,
+};
 use flights::Flights;
 use listing::Listings;
 use values::Values;
@@ -43,6 +46,15 @@ struct Shared<V> {
 impl<V> Clone for Cached<V> {
     fn clone(&self) -> Self {
         Cached(Arc::clone(&self.0))
+    }
+}
+
+impl<V> Shared<V> {
+    /// Forgets what a change of the secret has made untrue, whatever the vault said to it: its answer may
+    /// have been lost.
+    fn forget(&self, name: &SecretName) {
+        self.values.forget(name);
+        self.listings.forget(name);
     }
 }
 
@@ -90,12 +102,57 @@ impl<V: Vault> Vault for Cached<V> {
         Ok(secret)
     }
 
+    async fn update(
+        &self,
+        name: &SecretName,
+        version: Option<VersionId>,
+        changes: Changes,
+    ) -> Result<Option<Item>, VaultError> {
+        let updated = self.0.vault.update(name, version, changes).await;
+        self.0.forget(name);
+        updated
+    }
+
+    async fn delete(&self, name: &SecretName) -> Result<Option<DeletedItem>, VaultError> {
+        let deleted = self.0.vault.delete(name).await;
+        self.0.forget(name);
+        deleted
+    }
+
+    async fn deleted(&self, name: &SecretName) -> Result<Option<DeletedItem>, VaultError> {
+        self.0.vault.deleted(name).await
+    }
+
+    async fn recover(&self, name: &SecretName) -> Result<Option<Item>, VaultError> {
+        let recovered = self.0.vault.recover(name).await;
+        self.0.forget(name);
+        recovered
+    }
+
+    async fn purge(&self, name: &SecretName) -> Result<(), VaultError> {
+        self.0.vault.purge(name).await
+    }
+
+    async fn backup(&self, name: &SecretName) -> Result<Option<SecretBytes>, VaultError> {
+        self.0.vault.backup(name).await
+    }
+
+    async fn restore(&self, blob: &SecretBytes) -> Result<Item, VaultError> {
+        let restored = self.0.vault.restore(blob).await?;
+        self.0.forget(&restored.name);
+        Ok(restored)
+    }
+
     fn secrets(&self) -> Pages {
         self.0.listings.secrets(|| self.0.vault.secrets())
     }
 
     fn versions(&self, name: &SecretName) -> Pages {
         self.0.listings.versions(name, || self.0.vault.versions(name))
+    }
+
+    fn deleted_secrets(&self) -> Pages<DeletedItem> {
+        self.0.vault.deleted_secrets()
     }
 
     fn known(&self, name: &SecretName, version: Option<VersionId>) -> Option<Known<Found>> {

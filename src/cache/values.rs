@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::{CacheSettings, Key};
-use crate::vault::{Found, Known, Secret};
+use crate::vault::{Found, Known, Secret, SecretName};
 
 /// Answers to gets, least recently used out first. A value is wiped when it leaves, unless an open
 /// file still shows it.
@@ -57,6 +57,13 @@ impl Values {
                 entries.put(key.clone(), Entry { found: found.clone(), fresh_until });
             }
         }
+    }
+
+    /// Forgets all versions of a secret.
+    pub(super) fn forget(&self, name: &SecretName) {
+        let mut entries = self.entries.lock();
+        let keys: Vec<Key> = entries.iter().map(|(key, _)| key).filter(|(of, _)| of == name).cloned().collect();
+        keys.iter().for_each(|key| drop(entries.pop(key)));
     }
 
     pub(super) fn clear(&self) {

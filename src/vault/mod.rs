@@ -20,16 +20,16 @@ use futures_util::stream::BoxStream;
 pub use crate::sys::SecretBytes;
 pub use error::{Denial, VaultError, VaultErrorKind};
 pub use name::{SecretName, VersionId};
-pub use secret::{Item, NewSecret, Properties, Secret};
+pub use secret::{Changes, DeletedItem, Item, NewSecret, Properties, Secret};
 
 /// What a get found. `None`: the vault has no such secret, or no such version of it.
 pub type Found = Result<Option<Arc<Secret>>, VaultError>;
 
 /// One page of a listing; never empty, since pages without items are followed silently.
-pub type Page = Arc<[Item]>;
+pub type Page<T = Item> = Arc<[T]>;
 
 /// A listing, page by page. It ends after an error.
-pub type Pages = BoxStream<'static, Result<Page, VaultError>>;
+pub type Pages<T = Item> = BoxStream<'static, Result<Page<T>, VaultError>>;
 
 /// An answer that is known without asking the vault, and how much longer it counts as fresh.
 #[derive(Debug, Clone)]
@@ -49,6 +49,39 @@ pub trait Vault: Send + Sync + 'static {
     /// Makes a new version (`PUT /secrets/{name}`). Nothing carries over from the version before.
     fn set(&self, name: &SecretName, new: NewSecret) -> impl Future<Output = Result<Arc<Secret>, VaultError>> + Send;
 
+    /// Changes properties of a version, of the newest one if none is given; what is not named stays as it
+    /// is (`PATCH /secrets/{name}/{version}`). `None`: there is no such secret or version.
+    fn update(
+        &self,
+        name: &SecretName,
+        version: Option<VersionId>,
+        changes: Changes,
+    ) -> impl Future<Output = Result<Option<Item>, VaultError>> + Send;
+
+    /// Deletes a secret with all its versions (`DELETE /secrets/{name}`). The vault says yes long before it
+    /// is done: the secret shows among the [`deleted`](Self::deleted) ones some 17 s later. `None`: there is
+    /// no such secret.
+    fn delete(&self, name: &SecretName) -> impl Future<Output = Result<Option<DeletedItem>, VaultError>> + Send;
+
+    /// A soft-deleted secret (`GET /deletedsecrets/{name}`). `None`: there is none, or the deletion is not
+    /// done yet.
+    fn deleted(&self, name: &SecretName) -> impl Future<Output = Result<Option<DeletedItem>, VaultError>> + Send;
+
+    /// Brings a soft-deleted secret back (`POST /deletedsecrets/{name}/recover`). The vault says yes long
+    /// before it is done: the secret can be read some 19 s later. `None`: there is no such secret.
+    fn recover(&self, name: &SecretName) -> impl Future<Output = Result<Option<Item>, VaultError>> + Send;
+
+    /// Ends a soft-deleted secret for good (`DELETE /deletedsecrets/{name}`).
+    fn purge(&self, name: &SecretName) -> impl Future<Output = Result<(), VaultError>> + Send;
+
+    /// All versions of a secret in one blob that only a vault of the same geography can read
+    /// (`POST /secrets/{name}/backup`): the raw bytes, as `az keyvault secret backup` writes them. `None`:
+    /// there is no such secret.
+    fn backup(&self, name: &SecretName) -> impl Future<Output = Result<Option<SecretBytes>, VaultError>> + Send;
+
+    /// Brings back what a blob holds, under the name inside it (`POST /secrets/restore`).
+    fn restore(&self, blob: &SecretBytes) -> impl Future<Output = Result<Item, VaultError>> + Send;
+
     /// All live secrets, disabled ones too, with the properties of their newest version
     /// (`GET /secrets`).
     fn secrets(&self) -> Pages;
@@ -56,6 +89,9 @@ pub trait Vault: Send + Sync + 'static {
     /// All versions of a secret, in no promised order; nothing for a name that does not exist
     /// (`GET /secrets/{name}/versions`).
     fn versions(&self, name: &SecretName) -> Pages;
+
+    /// All soft-deleted secrets (`GET /deletedsecrets`).
+    fn deleted_secrets(&self) -> Pages<DeletedItem>;
 
     /// What a [`get`](Self::get) would answer, if that is known now. Never waits; only a cache knows.
     fn known(&self, _name: &SecretName, _version: Option<VersionId>) -> Option<Known<Found>> {

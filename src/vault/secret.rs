@@ -59,6 +59,19 @@ pub struct Item {
     pub properties: Properties,
 }
 
+/// A soft-deleted secret.
+#[derive(Clone, Debug)]
+pub struct DeletedItem {
+    /// Name and properties of its newest version.
+    pub item: Item,
+    /// The URL under which it can be recovered.
+    pub recovery_id: Option<Box<str>>,
+    /// When it was deleted; unix seconds, UTC.
+    pub deleted_on: Option<i64>,
+    /// When the vault will purge it by itself; unix seconds, UTC.
+    pub scheduled_purge_on: Option<i64>,
+}
+
 /// What a new version is to be.
 #[derive(Debug)]
 pub struct NewSecret {
@@ -69,6 +82,22 @@ pub struct NewSecret {
     /// At most 15 tags of at most 512 characters each.
     pub tags: Option<BTreeMap<String, String>>,
     /// Whether it may be read; the vault's default is yes.
+    pub enabled: Option<bool>,
+    /// Unix seconds, UTC.
+    pub not_before: Option<i64>,
+    /// Unix seconds, UTC.
+    pub expires_on: Option<i64>,
+}
+
+/// What is to change in a version's properties; `None` leaves a property as it is. The API cannot take a
+/// date away again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Free text, at most 255 characters.
+    pub content_type: Option<String>,
+    /// Replaces all tags.
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Whether the value may be read.
     pub enabled: Option<bool>,
     /// Unix seconds, UTC.
     pub not_before: Option<i64>,

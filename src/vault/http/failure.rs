@@ -29,7 +29,7 @@ pub(super) fn is_not_found(answer: &Answer) -> bool {
 
 /// The answer, if it is a success.
 pub(super) fn checked(answer: Answer) -> Result<Answer, VaultError> {
-    if answer.status == 200 { Ok(answer) } else { Err(of(&answer)) }
+    if matches!(answer.status, 200 | 204) { Ok(answer) } else { Err(of(&answer)) }
 }
 
 /// What a failed answer says.

@@ -8,12 +8,12 @@ use url::Url;
 
 use super::failure::{self, not_key_vault};
 use super::transport::{Call, Transport};
-use super::wire;
+use super::wire::{self, ListItem};
 use crate::vault::{Page, Pages, VaultError};
 
 /// The pages that hold something, from `first` on. Empty ones in between are normal: the service has
 /// been seen to send 120 of them in a row.
-pub(super) fn pages(transport: Arc<Transport>, first: Url) -> Pages {
+pub(super) fn pages<T: ListItem>(transport: Arc<Transport>, first: Url) -> Pages<T> {
     stream::unfold((transport, Some(first)), |(transport, next)| async move {
         let mut at = next?;
         loop {
@@ -28,10 +28,10 @@ pub(super) fn pages(transport: Arc<Transport>, first: Url) -> Pages {
     .boxed()
 }
 
-async fn one_page(transport: &Transport, url: Url) -> Result<(Page, Option<Url>), VaultError> {
+async fn one_page<T: ListItem>(transport: &Transport, url: Url) -> Result<(Page<T>, Option<Url>), VaultError> {
     let call = Call { method: Method::GET, url: url.clone(), body: None };
     let answer = failure::checked(transport.exchange(call).await?)?;
-    let (items, link) = wire::page(answer)?;
+    let (items, link) = wire::page(&answer)?;
     let next = link.map(|link| following(transport, &url, &link)).transpose()?;
     Ok((items.into(), next))
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
@@ -9,9 +11,11 @@ use zeroize::Zeroizing;
 use super::failure::not_key_vault;
 use super::transport::Answer;
 use crate::sys::SecretBytes;
-use crate::vault::{Item, NewSecret, Properties, Secret, SecretName, VaultError, VaultErrorKind, VersionId};
+use crate::vault::{
+    Changes, DeletedItem, Item, NewSecret, Properties, Secret, SecretName, VaultError, VaultErrorKind, VersionId,
+};
 
-/// SecretBundle and SecretItem in one: an item is a bundle without a value.
+/// SecretBundle, SecretItem and their deleted forms in one: an item is a bundle without a value.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bundle {
@@ -24,6 +28,9 @@ struct Bundle {
     kid: Option<Box<str>>,
     managed: Option<bool>,
     previous_version: Option<Box<str>>,
+    recovery_id: Option<Box<str>>,
+    deleted_date: Option<i64>,
+    scheduled_purge_date: Option<i64>,
 }
 
 /// Times are 64 bits wide, whatever the specification says: the year 3000 is a common expiry.
@@ -49,19 +56,26 @@ struct ListPage {
     next_link: Option<String>,
 }
 
+/// A backup blob, in base64url without padding.
+#[derive(Serialize, Deserialize)]
+struct Blob<T> {
+    value: T,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct SetBody<'a> {
-    value: &'a str,
+struct WriteBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content_type: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<&'a BTreeMap<String, String>>,
-    attributes: SetAttributes,
+    attributes: WriteAttributes,
 }
 
 #[derive(Serialize)]
-struct SetAttributes {
+struct WriteAttributes {
     #[serde(skip_serializing_if = "Option::is_none")]
     enabled: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,25 +93,86 @@ pub(super) fn secret(answer: Answer) -> Result<Secret, VaultError> {
     Ok(Secret { name: item.name, version, properties: item.properties, value })
 }
 
+/// A secret without its value, out of a 200.
+pub(super) fn properties(answer: &Answer) -> Result<Item, VaultError> {
+    item(parsed(answer)?)
+}
+
+/// A soft-deleted secret, out of a 200.
+pub(super) fn deleted(answer: &Answer) -> Result<DeletedItem, VaultError> {
+    deleted_item(parsed(answer)?)
+}
+
 /// The items of a list page, and the link to the next one.
-pub(super) fn page(answer: Answer) -> Result<(Vec<Item>, Option<String>), VaultError> {
-    let page: ListPage = parsed(&answer)?;
-    let items = page.value.into_iter().map(item).collect::<Result<_, _>>()?;
+pub(super) fn page<T: ListItem>(answer: &Answer) -> Result<(Vec<T>, Option<String>), VaultError> {
+    let page: ListPage = parsed(answer)?;
+    let items = page.value.into_iter().map(T::of).collect::<Result<_, _>>()?;
     Ok((items, page.next_link))
+}
+
+/// What a list page can be made of.
+pub(super) trait ListItem: Sized + Send + Sync + 'static {
+    #[expect(private_interfaces, reason = "only this file makes one")]
+    fn of(bundle: Bundle) -> Result<Self, VaultError>;
+}
+
+impl ListItem for Item {
+    #[expect(private_interfaces, reason = "only this file makes one")]
+    fn of(bundle: Bundle) -> Result<Item, VaultError> {
+        item(bundle)
+    }
+}
+
+impl ListItem for DeletedItem {
+    #[expect(private_interfaces, reason = "only this file makes one")]
+    fn of(bundle: Bundle) -> Result<DeletedItem, VaultError> {
+        deleted_item(bundle)
+    }
+}
+
+/// The bytes of a backup, out of a 200.
+pub(super) fn blob(answer: &Answer) -> Result<SecretBytes, VaultError> {
+    let blob: Blob<SecretBytes> = parsed(answer)?;
+    let bytes = URL_SAFE_NO_PAD.decode(blob.value.expose());
+    bytes.map(SecretBytes::new).map_err(|_| malformed("a backup that is not base64url"))
+}
+
+/// The body of a restore.
+pub(super) fn restore_body(blob: &SecretBytes) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let value = Zeroizing::new(URL_SAFE_NO_PAD.encode(blob.expose()));
+    json(&Blob { value: value.as_str() })
 }
 
 /// The body of a PUT.
 pub(super) fn set_body(new: &NewSecret) -> Result<Zeroizing<Vec<u8>>, VaultError> {
     // The API carries text: a caller with other bytes has to encode them first.
     let value = std::str::from_utf8(new.value.expose()).map_err(|_| VaultError::of(VaultErrorKind::Rejected(400)))?;
-    let body = SetBody {
-        value,
+    json(&WriteBody {
+        value: Some(value),
         content_type: new.content_type.as_deref(),
         tags: new.tags.as_ref(),
-        attributes: SetAttributes { enabled: new.enabled, nbf: new.not_before, exp: new.expires_on },
-    };
-    let json = serde_json::to_vec(&body).map_err(|_| VaultError::of(VaultErrorKind::Aborted))?;
-    Ok(Zeroizing::new(json))
+        attributes: WriteAttributes { enabled: new.enabled, nbf: new.not_before, exp: new.expires_on },
+    })
+}
+
+/// The body of a PATCH.
+pub(super) fn update_body(changes: &Changes) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    json(&WriteBody {
+        value: None,
+        content_type: changes.content_type.as_deref(),
+        tags: changes.tags.as_ref(),
+        attributes: WriteAttributes { enabled: changes.enabled, nbf: changes.not_before, exp: changes.expires_on },
+    })
+}
+
+fn json(body: &impl Serialize) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    serde_json::to_vec(body).map(Zeroizing::new).map_err(|_| VaultError::of(VaultErrorKind::Aborted))
+}
+
+fn deleted_item(mut bundle: Bundle) -> Result<DeletedItem, VaultError> {
+    let recovery_id = bundle.recovery_id.take();
+    let (deleted_on, scheduled_purge_on) = (bundle.deleted_date, bundle.scheduled_purge_date);
+    Ok(DeletedItem { item: item(bundle)?, recovery_id, deleted_on, scheduled_purge_on })
 }
 
 fn item(bundle: Bundle) -> Result<Item, VaultError> {
@@ -178,7 +253,7 @@ mod tests {
 
     #[test]
     fn an_empty_page_with_a_null_link_is_the_end() {
-        let (items, next) = page(answer(r#"{"value":[],"nextLink":null}"#)).unwrap();
+        let (items, next) = page::<Item>(&answer(r#"{"value":[],"nextLink":null}"#)).unwrap();
         assert!(items.is_empty() && next.is_none());
     }
 
