@@ -12,6 +12,7 @@ mod private_folder;
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use futures_util::StreamExt;
@@ -24,7 +25,7 @@ use crate::auth::Credential;
 use crate::cache::Cached;
 use crate::config::{MountConfig, VaultConfig};
 use crate::fs::{Fs, FsSettings};
-use crate::fuse::{self, Mounted, Serving, Unmounted};
+use crate::fuse::{self, Kernel, Mounted, Serving, Unmounted};
 use crate::sys::forbid_dumps;
 use crate::vault::http::{HttpSettings, HttpVault};
 use crate::vault::{Denial, Vault, VaultError, VaultErrorKind};
@@ -124,6 +125,8 @@ async fn authenticate(vault: &HttpVault) -> Result<(), Failure> {
 struct Mount {
     mounted: Mounted,
     serving: Serving,
+    kernel: Kernel,
+    fs: Arc<Fs<Cached<HttpVault>>>,
     cache: Cached<HttpVault>,
 }
 
@@ -135,17 +138,17 @@ impl Mount {
         if mounted.made_directory() {
             say(&format!("made the mount point {}", mounted.path().display()));
         }
-        let serving = fuse::serve(fs, connection, config.deadline).map_err(|error| {
+        let (serving, kernel) = fuse::serve(Arc::clone(&fs), connection, config.deadline).map_err(|error| {
             let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
             Failure::system("the kernel does not speak FUSE as expected", &error)
         })?;
         info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
-        Ok(Mount { mounted, serving, cache })
+        Ok(Mount { mounted, serving, kernel, fs, cache })
     }
 
     /// Says that the mount is ready, and serves it until somebody unmounts it or tells us to.
     async fn until_the_end(self, parent: Option<Parent>) -> Result<(), Failure> {
-        let Mount { mounted, serving, cache } = self;
+        let Mount { mounted, serving, kernel, fs, cache } = self;
         let mut signals = Signals::new()?;
         let mut served = tokio::task::spawn_blocking(move || serving.wait());
         if !ready(parent) {
@@ -159,6 +162,8 @@ impl Mount {
                     Order::Forget => {
                         info!("forgetting what is cached");
                         cache.forget_all();
+                        let (kernel, inodes) = (kernel.clone(), fs.known_inodes());
+                        tokio::task::spawn_blocking(move || kernel.forget(&inodes));
                     }
                 },
             }

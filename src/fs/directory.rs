@@ -18,7 +18,8 @@ const BATCH: usize = 512;
 /// means the same entry in every call.
 pub(super) struct Directory {
     node: Node,
-    feed: Mutex<Feed>,
+    /// `None` before the first read.
+    feed: Mutex<Option<Feed>>,
 }
 
 /// The part of the listing that has been asked for.
@@ -96,17 +97,18 @@ impl<V: Vault> Fs<V> {
         Answer::of(async move {
             let mut feed = directory.feed.lock().await;
             if offset == 0 {
-                *feed = fs.feed(&directory.node);
+                *feed = None; // rewinddir(3)
                 fs.sizes.listed(&directory.node);
             }
-            fs.entries(&directory.node, &mut feed, Position::of(offset)).await
+            let feed = feed.get_or_insert_with(|| fs.feed(&directory.node));
+            fs.entries(&directory.node, feed, Position::of(offset)).await
         })
     }
 
     /// An entry of a READDIRPLUS has reached the kernel, which counts it as a lookup.
     pub fn told(&self, entry: &Entry) {
         if !matches!(entry.name.as_str(), "." | "..") {
-            self.inodes.lock().remember(&entry.node);
+            self.inodes.lock().remember(&entry.node, entry.shown.attributes.size);
         }
     }
 
@@ -174,7 +176,7 @@ impl<V: Vault> Fs<V> {
             Node::Values => return None,
             Node::Root | Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => return None,
         };
-        let facts = match self.known_facts(&node) {
+        let facts = match self.known_by_value(&node) {
             Some(Ok(facts)) => facts,
             _ => item_facts(&node, item, self.listing_lease(item)),
         };

@@ -24,7 +24,7 @@ pub use answer::Answer;
 use directory::Directory;
 pub use directory::Entry;
 pub use error::FsError;
-pub use file::Snapshot;
+pub use file::{Opened, Snapshot};
 use handles::Handles;
 use sizes::Sizes;
 
@@ -78,9 +78,9 @@ impl<V: Vault> Fs<V> {
         };
         let fs = Arc::clone(self);
         Answer::of(async move {
-            let facts = fs.existence(&node).await?;
-            fs.inodes.lock().remember(&node);
-            Ok(fs.shown(&node, &facts))
+            let shown = fs.shown(&node, &fs.for_lookup(&node).await?);
+            fs.inodes.lock().remember(&node, shown.attributes.size);
+            Ok(shown)
         })
     }
 
@@ -91,14 +91,25 @@ impl<V: Vault> Fs<V> {
         };
         let fs = Arc::clone(self);
         Answer::of(async move {
-            let facts = fs.facts(&node).await?;
-            Ok(fs.shown(&node, &facts))
+            let shown = fs.shown(&node, &fs.for_stat(&node).await?);
+            fs.size_told(inode, shown.attributes.size);
+            Ok(shown)
         })
     }
 
     /// The kernel has forgotten an inode so many times (FORGET).
     pub fn forget(&self, inode: u64, times: u64) {
         self.inodes.lock().forget(inode, times);
+    }
+
+    /// The kernel has been told an inode's size, in bytes.
+    pub fn size_told(&self, inode: u64, size: u64) {
+        self.inodes.lock().tell(inode, size);
+    }
+
+    /// All inodes that the kernel knows, save the root.
+    pub fn known_inodes(&self) -> Vec<u64> {
+        self.inodes.lock().numbers().collect()
     }
 
     fn node(&self, inode: u64) -> Option<Node> {

@@ -66,7 +66,7 @@ async fn a_cached_open_is_answered_on_the_spot() {
     let (double, tree) = tree(&[("db", "hunter2")]);
     let file = walk(&tree, "values/db").await.unwrap().attributes;
     assert_eq!((file.size, file.modified, file.changed), (7, 1_000, 2_000));
-    let handle = now(tree.open(file.inode, libc::O_RDONLY));
+    let handle = now(tree.open(file.inode, libc::O_RDONLY)).handle;
     assert_eq!(tree.snapshot(handle).unwrap().expose_range(0, 100), b"hunter2");
     tree.release(handle);
     assert!(matches!(tree.snapshot(handle), Err(FsError::BadHandle)));
@@ -81,6 +81,15 @@ async fn a_listing_is_complete_whatever_the_buffer_and_gets_nothing() {
     assert_eq!((double.gets(), double.listings.load(Ordering::SeqCst)), (0, 1));
     let of_a = list(&tree, "secrets/a").await;
     assert_eq!(names(&of_a), [".", "..", "current", "properties.json", "00000000000000000000000000000001"]);
+}
+
+#[tokio::test]
+async fn a_directory_can_be_read_from_the_middle_first() {
+    let (_, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let all = list(&tree, "values").await;
+    let handle = tree.opendir(walk(&tree, "values").await.unwrap().attributes.inode).unwrap();
+    let rest = settled(tree.readdir(handle, all[2].next)).await.unwrap();
+    assert_eq!(names(&rest), ["b", "c"]);
 }
 
 #[tokio::test]
@@ -111,6 +120,18 @@ async fn the_second_stat_after_a_listing_fetches_the_rest() {
         }
         assert_eq!(double.gets(), gets);
     }
+}
+
+#[tokio::test]
+async fn opens_after_a_listing_fetch_nothing_else() {
+    let (double, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]);
+    list(&tree, "values").await;
+    for name in ["a", "b", "c"] {
+        let inode = walk(&tree, &format!("values/{name}")).await.unwrap().attributes.inode;
+        assert_eq!(settled(tree.open(inode, libc::O_RDONLY)).await.unwrap().resized, Some(1));
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(double.gets(), 3);
 }
 
 #[tokio::test]

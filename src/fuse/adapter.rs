@@ -13,8 +13,9 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 
-use super::reply::{Origin, file_attr, file_type, refused, settle};
-use crate::fs::{Answer, Entry, Fs, FsError, Shown};
+use super::kernel::Kernel;
+use super::reply::{Origin, caught, file_attr, file_type, refused, settle};
+use crate::fs::{Answer, Entry, Fs, FsError, Opened, Shown};
 use crate::vault::Vault;
 
 /// Numbers are never used for another place, so the second half of an NFS handle is constant.
@@ -26,13 +27,14 @@ const BACKGROUND: u16 = 1024;
 
 pub(super) struct Adapter<V> {
     fs: Arc<Fs<V>>,
+    kernel: Kernel,
     runtime: Handle,
     deadline: Duration,
 }
 
 impl<V: Vault> Adapter<V> {
-    pub(super) fn new(fs: Arc<Fs<V>>, runtime: Handle, deadline: Duration) -> Adapter<V> {
-        Adapter { fs, runtime, deadline }
+    pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, runtime: Handle, deadline: Duration) -> Adapter<V> {
+        Adapter { fs, kernel, runtime, deadline }
     }
 
     fn settle<T: Send + 'static>(
@@ -53,6 +55,11 @@ fn origin(operation: &'static str, request: &Request, inode: INodeNo) -> Origin 
 /// root has remounted us writable.
 fn read_only(operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
     refused(origin(operation, request, inode), &FsError::ReadOnly)
+}
+
+/// Direct: what was read must not stay in the page cache.
+fn opened(reply: ReplyOpen, handle: u64) {
+    reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH);
 }
 
 impl<V: Vault> Filesystem for Adapter<V> {
@@ -83,7 +90,11 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn forget(&self, _: &Request, inode: INodeNo, times: u64) {
-        self.fs.forget(inode.0, times);
+        // There is nobody to tell of an error.
+        let _ = caught(|| {
+            self.fs.forget(inode.0, times);
+            Ok(())
+        });
     }
 
     fn getattr(&self, request: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
@@ -95,9 +106,18 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let answer = |result: Result<u64, Errno>| match result {
-            // Direct: what was read must not stay in the page cache.
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH),
+        let (fs, kernel, runtime) = (Arc::clone(&self.fs), self.kernel.clone(), self.runtime.clone());
+        let answer = move |result: Result<Opened, Errno>| match result {
+            Ok(Opened { handle, resized: None }) => opened(reply, handle),
+            Ok(Opened { handle, resized: Some(size) }) => {
+                runtime.spawn_blocking(move || {
+                    if let Ok(snapshot) = fs.snapshot(handle) {
+                        kernel.tell_size(inode.0, size, snapshot.expose_range(size.saturating_sub(1), 1));
+                        fs.size_told(inode.0, size);
+                    }
+                    opened(reply, handle);
+                });
+            }
             Err(errno) => reply.error(errno),
         };
         self.settle(origin("open", request, inode), || self.fs.open(inode.0, flags.0), answer);
@@ -114,7 +134,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.fs.snapshot(handle.0) {
+        match caught(|| self.fs.snapshot(handle.0)) {
             Ok(snapshot) => reply.data(snapshot.expose_range(offset, size as usize)),
             Err(error) => reply.error(refused(origin("read", request, inode), &error)),
         }
@@ -143,7 +163,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn opendir(&self, request: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.fs.opendir(inode.0) {
+        match caught(|| self.fs.opendir(inode.0)) {
             Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
             Err(error) => reply.error(refused(origin("opendir", request, inode), &error)),
         }

@@ -5,6 +5,7 @@
 
 mod adapter;
 mod interrupt;
+mod kernel;
 mod mount;
 mod mountinfo;
 mod reply;
@@ -20,6 +21,7 @@ use fuser::{Config, Session, SessionACL};
 use crate::fs::Fs;
 use crate::vault::Vault;
 use adapter::Adapter;
+pub use kernel::Kernel;
 pub use mount::{MountError, MountSettings, Mounted, UnmountError, Unmounted, check, mount, unmount};
 
 /// Threads that read requests. One is enough, since nothing waits on it: what has to wait for the vault
@@ -36,14 +38,17 @@ pub struct Serving(JoinHandle<io::Result<()>>);
 ///
 /// # Errors
 /// When the kernel refuses the handshake, or speaks too old a protocol.
-pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, deadline: Duration) -> io::Result<Serving> {
-    let adapter = Adapter::new(fs, tokio::runtime::Handle::current(), deadline);
+pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, deadline: Duration) -> io::Result<(Serving, Kernel)> {
+    let kernel = Kernel::default();
+    let line = connection.try_clone()?;
+    let adapter = Adapter::new(fs, kernel.clone(), tokio::runtime::Handle::current(), deadline);
     let mut config = Config::default();
     config.n_threads = Some(LOOPS);
     // Who may enter is the mount's business, and the kernel's to check.
     let session = Session::from_fd(adapter, connection, SessionACL::All, config)?;
+    kernel.connect(session.notifier(), line);
     let thread = thread::Builder::new().name("fuse".to_owned()).spawn(move || session.run())?;
-    Ok(Serving(thread))
+    Ok((Serving(thread), kernel))
 }
 
 impl Serving {

@@ -32,7 +32,7 @@ pub(super) fn settle<T: Send + 'static>(
     reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
 ) {
     let context = runtime.enter();
-    let answer = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Answer::Now(Err(FsError::Broken)));
+    let answer = caught(|| Ok(work())).unwrap_or_else(|broken| Answer::Now(Err(broken)));
     drop(context);
     match answer {
         Answer::Now(result) => reply(result.map_err(|error| refused(origin, &error))),
@@ -47,6 +47,11 @@ pub(super) fn settle<T: Send + 'static>(
             });
         }
     }
+}
+
+/// Runs what needs no vault. A panic fails this request alone: past the callback it would end the loop.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, FsError>) -> Result<T, FsError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(FsError::Broken))
 }
 
 /// Logs a failure at the level that it owns, and gives its number.

@@ -9,5 +9,6 @@ mod listing;
 mod programs;
 mod reading;
 mod refusals;
+mod sizes;
 mod slow_vault;
 mod user;
