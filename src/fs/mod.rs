@@ -22,7 +22,7 @@ use crate::tree::{Attributes, Inodes, Node, Ownership};
 use crate::vault::Vault;
 pub use answer::Answer;
 use directory::Directory;
-pub use directory::Entry;
+pub use directory::{Entries, Entry};
 pub use error::FsError;
 pub use file::{Opened, Snapshot};
 use handles::Handles;
