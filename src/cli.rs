@@ -3,6 +3,8 @@
 //! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
+mod writing;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{EmulatorConfig, MountConfig};
 use crate::daemon::{self, Failure};
+pub use writing::{OnDeleted, Settle, WritingArgs};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
@@ -31,10 +34,14 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Mount a vault on a directory, read-only
+    /// Mount a vault on a directory, read-only unless --rw
     Mount(Box<MountArgs>),
     /// Unmount what akvfs has mounted on a directory
     Unmount(UnmountArgs),
+    /// Wait until what was deleted or recovered is so in the vault
+    Wait(WaitArgs),
+    /// Bring back what was deleted through a mount
+    Undelete(UndeleteArgs),
     /// Run the embedded vault alone, for tests and for trying things out
     Emulator(Box<EmulatorArgs>),
 }
@@ -111,6 +118,9 @@ pub struct MountArgs {
     /// How much to log
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
+    /// What may be changed.
+    #[command(flatten)]
+    pub writing: WritingArgs,
 }
 
 /// Whether the request loop spins during bursts.
@@ -150,6 +160,23 @@ struct UnmountArgs {
     /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
     #[arg(long)]
     lazy: bool,
+}
+
+#[derive(Args, Debug)]
+struct WaitArgs {
+    /// A secret's directory, such as DIR/deleted/NAME, or a directory above it, for everything below
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct UndeleteArgs {
+    /// The mount point
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Bring back what was deleted within this time
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    since: Duration,
 }
 
 /// The flags of `akvfs emulator`.
@@ -219,6 +246,8 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Mount(args) => daemon::mount(MountConfig::from_args(&args)?),
         Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
+        Command::Wait(args) => daemon::wait(&args.path),
+        Command::Undelete(args) => daemon::undelete(&args.directory, args.since),
         Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["config", "daemon"]),
-    ("config", &["cache", "cli", "emulator", "fuse", "tree"]), // the flags as typed; the settings of each room
+    ("config", &["cache", "cli", "emulator", "fs", "fuse", "tree"]), // the flags as typed; the settings of each room
     ("daemon", &["auth", "cache", "cli", "config", "emulator", "fs", "fuse", "vault", "vault::http"]),
     ("fuse", &["fs", "tree", "vault"]),
     ("fs", &["tree", "vault"]),

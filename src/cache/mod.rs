@@ -95,6 +95,12 @@ impl<V: Vault> Vault for Cached<V> {
             .await
     }
 
+    async fn fresh(&self, name: &SecretName) -> Found {
+        let found = self.0.vault.get(name, None).await;
+        self.0.values.remember(&(name.clone(), None), &found);
+        found
+    }
+
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {
         let secret = self.0.vault.set(name, new).await?;
         self.0.values.remember(&(name.clone(), None), &Ok(Some(Arc::clone(&secret))));

@@ -4,6 +4,7 @@
 
 mod local_store;
 mod vault_address;
+mod writing;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use url::Url;
 use crate::cache::CacheSettings;
 use crate::cli::{Auth, EmulatorArgs, LogLevel, MountArgs, Spin};
 use crate::emulator::Options;
+use crate::fs::WritingSettings;
 use crate::fuse::{MountSettings, ServeSettings};
 use crate::tree::Ownership;
 pub use local_store::LocalStore;
@@ -74,6 +76,9 @@ pub enum UsageError {
          take away the last digit's 4, or say --world-readable if that is meant"
     )]
     WorldReadable(u16),
+    /// Not a pattern for scratch files.
+    #[error("--scratch {0:?} is no pattern for the names of scratch files: give one such as '*.part'")]
+    Scratch(String),
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
@@ -123,6 +128,8 @@ pub struct MountConfig {
     pub cache: CacheSettings,
     /// The mount's settings.
     pub mount: MountSettings,
+    /// What may be changed.
+    pub writing: WritingSettings,
     /// How requests are answered.
     pub serve: ServeSettings,
 }
@@ -139,7 +146,8 @@ impl MountConfig {
         let vault = vault(args, address)?;
         check_values(args)?;
         Ok(MountConfig {
-            mount: MountSettings { source, allow_other: args.allow_other },
+            mount: MountSettings { source, allow_other: args.allow_other, read_only: !args.writing.rw },
+            writing: writing::settings(&args.writing)?,
             serve: ServeSettings { deadline: args.deadline, spin: args.spin == Spin::Auto },
             vault,
             directory: absolute(&args.directory),
@@ -241,6 +249,7 @@ fn ownership(args: &MountArgs) -> Result<Ownership, UsageError> {
         gid: args.gid.unwrap_or(getegid().as_raw()),
         file_mode,
         directory_mode,
+        writable: args.writing.rw,
     })
 }
 

@@ -9,6 +9,7 @@ mod emulator;
 mod failure;
 mod logging;
 mod private_folder;
+mod recovering;
 
 use std::io;
 use std::path::Path;
@@ -33,6 +34,7 @@ use background::Parent;
 use embedded::Embedded;
 pub use emulator::emulator;
 pub use failure::Failure;
+pub use recovering::{undelete, wait};
 
 /// Threads for calls that wait for the vault.
 const WORKERS: usize = 2;
@@ -133,7 +135,14 @@ struct Mount {
 impl Mount {
     fn new(config: &MountConfig, vault: HttpVault) -> Result<Mount, Failure> {
         let cache = Cached::new(vault, config.cache.clone());
-        let fs = Fs::new(cache.clone(), FsSettings { ownership: config.ownership, mounted_at: now() });
+        let settings = FsSettings {
+            ownership: config.ownership,
+            mounted_at: now(),
+            ttl: config.cache.ttl,
+            deadline: config.serve.deadline,
+            writing: config.writing.clone(),
+        };
+        let fs = Fs::new(cache.clone(), settings);
         let (mounted, connection) = fuse::mount(&config.directory, &config.mount)?;
         if mounted.made_directory() {
             say(&format!("made the mount point {}", mounted.path().display()));
@@ -148,6 +157,13 @@ impl Mount {
 
     /// Says that the mount is ready, and serves it until somebody unmounts it or tells us to.
     async fn until_the_end(self, parent: Option<Parent>) -> Result<(), Failure> {
+        let fs = Arc::clone(&self.fs);
+        let result = self.served(parent).await;
+        fs.finish().await; // what has been written and not yet sent
+        result
+    }
+
+    async fn served(self, parent: Option<Parent>) -> Result<(), Failure> {
         let Mount { mounted, serving, kernel, fs, cache } = self;
         let mut signals = Signals::new()?;
         let mut served = tokio::task::spawn_blocking(move || serving.wait());

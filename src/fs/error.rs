@@ -1,5 +1,6 @@
 //! The one errno table.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use tracing::Level;
@@ -23,9 +24,34 @@ pub enum FsError {
     Interrupted,
     /// The operation panicked: an error of ours.
     Broken,
+    /// Not allowed: by an option, by the brake, or by what Key Vault is. Says what to do instead.
+    NotPermitted(Sentence),
+    /// The name is taken.
+    Exists(Sentence),
+    /// Something is under way that has to end first.
+    Busy(Sentence),
+    /// What a write started from is no longer the newest.
+    Stale(Sentence),
+    /// More than a vault can hold.
+    TooLarge(Sentence),
+    /// Bytes that are no UTF-8.
+    NotText,
+    /// The directory holds something.
+    NotEmpty(Sentence),
+    /// A name or value that the vault could not hold.
+    Invalid(Sentence),
+    /// There is no such extended attribute.
+    NoAttribute,
+    /// The vault's API has no way to do it.
+    Unsupported(Sentence),
+    /// No room for more, in the vault's limits or in memory.
+    NoSpace(Sentence),
     /// The vault said no.
     Vault(VaultError),
 }
+
+/// What happened, and what to do.
+pub type Sentence = Cow<'static, str>;
 
 impl FsError {
     /// The number that the caller gets (errno(3)).
@@ -38,6 +64,18 @@ impl FsError {
             FsError::TimedOut => libc::ETIMEDOUT,
             FsError::Interrupted => libc::EINTR,
             FsError::Broken => libc::EIO,
+            FsError::NotPermitted(_) => libc::EPERM,
+            FsError::Exists(_) => libc::EEXIST,
+            FsError::Busy(_) => libc::EBUSY,
+            FsError::Stale(_) => libc::ESTALE,
+            FsError::TooLarge(_) => libc::EFBIG,
+            FsError::NotText => libc::EILSEQ,
+            FsError::NotEmpty(_) => libc::ENOTEMPTY,
+            FsError::Invalid(_) => libc::EINVAL,
+            FsError::NoAttribute => libc::ENODATA,
+            FsError::Unsupported(_) => libc::EOPNOTSUPP,
+            FsError::NoSpace(_) => libc::ENOSPC,
+            FsError::Vault(VaultError { code: Some(code), .. }) if &**code == DELETED_BUT_RECOVERABLE => libc::EEXIST,
             FsError::Vault(error) => vault_errno(&error.kind),
         }
     }
@@ -46,11 +84,18 @@ impl FsError {
     pub fn level(&self) -> Level {
         match self {
             FsError::NotFound | FsError::IsADirectory | FsError::Interrupted | FsError::ReadOnly => Level::DEBUG,
+            FsError::NotPermitted(_) | FsError::Exists(_) | FsError::Busy(_) | FsError::NotEmpty(_) => Level::DEBUG,
+            FsError::Invalid(_) | FsError::NoAttribute | FsError::Unsupported(_) => Level::DEBUG,
+            // A write that is not in the vault.
+            FsError::Stale(_) | FsError::TooLarge(_) | FsError::NotText | FsError::NoSpace(_) => Level::WARN,
             FsError::TimedOut | FsError::Vault(_) => Level::WARN,
             FsError::BadHandle | FsError::Broken => Level::ERROR,
         }
     }
 }
+
+/// The vault's code for a name that a soft-deleted secret still holds.
+pub(super) const DELETED_BUT_RECOVERABLE: &str = "ObjectIsDeletedButRecoverable";
 
 fn vault_errno(kind: &VaultErrorKind) -> i32 {
     match kind {
@@ -60,6 +105,7 @@ fn vault_errno(kind: &VaultErrorKind) -> i32 {
         VaultErrorKind::Unauthenticated | VaultErrorKind::NoToken(_) => libc::EACCES,
         VaultErrorKind::Throttled(_) => libc::EBUSY, // not EAGAIN: readers take that for "poll and retry", and spin
         VaultErrorKind::Conflict => libc::EBUSY,
+        VaultErrorKind::Rejected(404) => libc::ENOENT,
         VaultErrorKind::Rejected(_) => libc::EINVAL,
         VaultErrorKind::Server(_) => libc::EIO,
         VaultErrorKind::Unreachable(_) => libc::EHOSTUNREACH,
@@ -87,6 +133,19 @@ impl fmt::Display for FsError {
             FsError::TimedOut => f.write_str("no answer within the deadline: check the network, or raise --deadline"),
             FsError::Interrupted => f.write_str("interrupted by a signal"),
             FsError::Broken => f.write_str("an error inside akvfs ended this call: please report it"),
+            FsError::NotPermitted(sentence)
+            | FsError::Exists(sentence)
+            | FsError::Busy(sentence)
+            | FsError::Stale(sentence)
+            | FsError::TooLarge(sentence)
+            | FsError::NotEmpty(sentence)
+            | FsError::Invalid(sentence)
+            | FsError::Unsupported(sentence)
+            | FsError::NoSpace(sentence) => f.write_str(sentence),
+            FsError::NotText => f.write_str(
+                "the bytes are no UTF-8, which is all that a secret can hold: mount with --binary to keep them in base64",
+            ),
+            FsError::NoAttribute => f.write_str("there is no such extended attribute"),
             FsError::Vault(error) => error.fmt(f),
         }
     }

@@ -27,6 +27,8 @@ pub struct MountSettings {
     pub source: String,
     /// Whether users other than the one who mounts may enter.
     pub allow_other: bool,
+    /// Whether the kernel refuses every change.
+    pub read_only: bool,
 }
 
 /// Why nothing could be mounted.
@@ -280,7 +282,7 @@ fn mount_as_root(path: &Path, settings: &MountSettings) -> Result<OwnedFd, Mount
         owner_uid: geteuid().as_raw(),
         owner_gid: getegid().as_raw(),
         allow_other: settings.allow_other,
-        read_only: true,
+        read_only: settings.read_only,
     };
     mount_fuse(device.as_fd(), path, &attributes).map_err(MountError::Kernel)?;
     Ok(device)
@@ -303,7 +305,8 @@ fn mount_as_user(path: &Path, settings: &MountSettings) -> Result<OwnedFd, Mount
     drop(device.map_err(device_error)?); // the helper's own words for this are about something else
     let (ours, theirs) = UnixStream::pair().map_err(MountError::Kernel)?;
     keep_on_exec(&theirs).map_err(MountError::Kernel)?;
-    let mut options = format!("fsname={},subtype=akvfs,nosuid,nodev,noexec,ro", escaped(&settings.source));
+    let access = if settings.read_only { "ro" } else { "rw" };
+    let mut options = format!("fsname={},subtype=akvfs,nosuid,nodev,noexec,{access}", escaped(&settings.source));
     if settings.allow_other {
         options.push_str(",allow_other,default_permissions");
     }

@@ -5,13 +5,17 @@
 #![allow(unsafe_code)]
 
 mod descriptor;
+mod extended_attribute;
 mod mount_api;
 mod process;
+mod secret_buffer;
 mod secret_bytes;
 mod wiping_allocator;
 
 pub use descriptor::receive_descriptor;
+pub use extended_attribute::extended_attribute;
 pub use mount_api::{MountAttributes, mount_fuse};
 pub use process::forbid_dumps;
+pub use secret_buffer::SecretBuffer;
 pub use secret_bytes::SecretBytes;
 pub use wiping_allocator::WipingAllocator;

@@ -46,6 +46,11 @@ pub trait Vault: Send + Sync + 'static {
     /// (`GET /secrets/{name}/{version}`).
     fn get(&self, name: &SecretName, version: Option<VersionId>) -> impl Future<Output = Found> + Send;
 
+    /// The newest version as the vault has it at this moment, whatever is remembered.
+    fn fresh(&self, name: &SecretName) -> impl Future<Output = Found> + Send {
+        self.get(name, None)
+    }
+
     /// Makes a new version (`PUT /secrets/{name}`). Nothing carries over from the version before.
     fn set(&self, name: &SecretName, new: NewSecret) -> impl Future<Output = Result<Arc<Secret>, VaultError>> + Send;
 

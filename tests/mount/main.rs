@@ -12,3 +12,4 @@ mod refusals;
 mod sizes;
 mod slow_vault;
 mod user;
+mod writing;
