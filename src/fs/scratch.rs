@@ -20,10 +20,11 @@ const BYTES_MAX: usize = 4 << 20;
 
 /// Names that programs use for such files. `*` is any text, `?` one character, `@` one letter, digit or
 /// underscore, `#` one digit.
-const PATTERNS: [&str; 18] = [
+const PATTERNS: [&str; 19] = [
     ".?*",
     "?*current",
     "current?*",
+    "?*current?*",
     "*~",
     "*.tmp",
     "*.bak",
@@ -57,7 +58,7 @@ fn matches(pattern: &str, name: &str) -> bool {
     let fits = |got: char| match wanted {
         '?' => true,
         '@' => got.is_ascii_alphanumeric() || got == '_',
-        '#' if pattern.starts_with("##") || pattern == "#" => got.is_ascii_digit(),
+        '#' => got.is_ascii_digit(),
         exactly => got == exactly,
     };
     left.next().is_some_and(fits) && matches(rest.as_str(), left.as_str())

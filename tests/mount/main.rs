@@ -4,8 +4,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod editors;
 mod lifecycle;
 mod listing;
+mod managing;
 mod programs;
 mod reading;
 mod refusals;
