@@ -79,7 +79,7 @@ impl<V: Vault> Fs<V> {
         let fs = Arc::clone(self);
         Answer::of(async move {
             let shown = fs.shown(&node, &fs.for_lookup(&node).await?);
-            fs.inodes.lock().remember(&node, shown.attributes.size);
+            fs.inodes.lock().remember(&node, shown.attributes.inode, shown.attributes.size);
             Ok(shown)
         })
     }
