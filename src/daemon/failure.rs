@@ -52,7 +52,9 @@ impl From<UsageError> for Failure {
 
 impl From<MountError> for Failure {
     fn from(error: MountError) -> Failure {
-        let code = if matches!(error, MountError::AlreadyMounted(_)) { ALREADY_MOUNTED } else { OTHER };
+        let ours_is_there =
+            matches!(error, MountError::AlreadyMounted(_) | MountError::AnotherUsers { .. } | MountError::Silent(_));
+        let code = if ours_is_there { ALREADY_MOUNTED } else { OTHER };
         Failure { code, message: error.to_string() }
     }
 }

@@ -13,7 +13,8 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 
-use super::reply::{Origin, file_attr, file_type, refused, settle};
+use super::complaints::{Complaints, Origin};
+use super::reply::{file_attr, file_type, settle};
 use crate::fs::{Answer, Entry, Fs, FsError, Shown};
 use crate::vault::Vault;
 
@@ -28,11 +29,13 @@ pub(super) struct Adapter<V> {
     fs: Arc<Fs<V>>,
     runtime: Handle,
     deadline: Duration,
+    complaints: Arc<Complaints<V>>,
 }
 
 impl<V: Vault> Adapter<V> {
     pub(super) fn new(fs: Arc<Fs<V>>, runtime: Handle, deadline: Duration) -> Adapter<V> {
-        Adapter { fs, runtime, deadline }
+        let complaints = Arc::new(Complaints::new(Arc::clone(&fs)));
+        Adapter { fs, runtime, deadline, complaints }
     }
 
     fn settle<T: Send + 'static>(
@@ -41,18 +44,18 @@ impl<V: Vault> Adapter<V> {
         work: impl FnOnce() -> Answer<T>,
         reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) {
-        settle(&self.runtime, self.deadline, origin, work, reply);
+        settle(&self.runtime, self.deadline, &self.complaints, origin, work, reply);
+    }
+
+    /// What changes the tree, on a mount that does not. The kernel refuses it before we are asked, unless
+    /// root has remounted us writable.
+    fn read_only(&self, operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
+        self.complaints.refused(origin(operation, request, inode), &FsError::ReadOnly)
     }
 }
 
 fn origin(operation: &'static str, request: &Request, inode: INodeNo) -> Origin {
     Origin { operation, inode: inode.0, pid: request.pid() }
-}
-
-/// What changes the tree, on a mount that does not. The kernel refuses it before we are asked, unless
-/// root has remounted us writable.
-fn read_only(operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
-    refused(origin(operation, request, inode), &FsError::ReadOnly)
 }
 
 impl<V: Vault> Filesystem for Adapter<V> {
@@ -116,7 +119,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
     ) {
         match self.fs.snapshot(handle.0) {
             Ok(snapshot) => reply.data(snapshot.expose_range(offset, size as usize)),
-            Err(error) => reply.error(refused(origin("read", request, inode), &error)),
+            Err(error) => reply.error(self.complaints.refused(origin("read", request, inode), &error)),
         }
     }
 
@@ -145,7 +148,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
     fn opendir(&self, request: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match self.fs.opendir(inode.0) {
             Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
-            Err(error) => reply.error(refused(origin("opendir", request, inode), &error)),
+            Err(error) => reply.error(self.complaints.refused(origin("opendir", request, inode), &error)),
         }
     }
 
@@ -233,27 +236,27 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        reply.error(read_only("setattr", request, inode));
+        reply.error(self.read_only("setattr", request, inode));
     }
 
     fn mknod(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(read_only("mknod", request, parent));
+        reply.error(self.read_only("mknod", request, parent));
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(read_only("mkdir", request, parent));
+        reply.error(self.read_only("mkdir", request, parent));
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("unlink", request, parent));
+        reply.error(self.read_only("unlink", request, parent));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("rmdir", request, parent));
+        reply.error(self.read_only("rmdir", request, parent));
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(read_only("symlink", request, parent));
+        reply.error(self.read_only("symlink", request, parent));
     }
 
     fn rename(
@@ -266,22 +269,22 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        reply.error(read_only("rename", request, parent));
+        reply.error(self.read_only("rename", request, parent));
     }
 
     fn link(&self, request: &Request, inode: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(read_only("link", request, inode));
+        reply.error(self.read_only("link", request, inode));
     }
 
     fn create(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
-        reply.error(read_only("create", request, parent));
+        reply.error(self.read_only("create", request, parent));
     }
 
     fn setxattr(&self, request: &Request, inode: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
-        reply.error(read_only("setxattr", request, inode));
+        reply.error(self.read_only("setxattr", request, inode));
     }
 
     fn removexattr(&self, request: &Request, inode: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("removexattr", request, inode));
+        reply.error(self.read_only("removexattr", request, inode));
     }
 }

@@ -4,10 +4,14 @@
 //! its request to [`Fs`], and the answer to the kernel.
 
 mod adapter;
+mod complaints;
+mod fusermount;
 mod interrupt;
 mod mount;
 mod mountinfo;
+mod place;
 mod reply;
+mod unmount;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,7 +24,9 @@ use fuser::{Config, Session, SessionACL};
 use crate::fs::Fs;
 use crate::vault::Vault;
 use adapter::Adapter;
-pub use mount::{MountError, MountSettings, Mounted, UnmountError, Unmounted, check, mount, unmount};
+pub use mount::{MountError, MountSettings, Mounted, mount};
+pub use place::check;
+pub use unmount::{UnmountError, Unmounted, unmount};
 
 /// Threads that read requests. One is enough, since nothing waits on it: what has to wait for the vault
 /// leaves it for a task. A second one takes turns with the first, and costs a lone reader a switch of
