@@ -3,6 +3,8 @@
 //! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
+mod ready;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{EmulatorConfig, MountConfig};
 use crate::daemon::{self, Failure};
+pub use ready::{ReadyArgs, ReadyWhen};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
@@ -18,7 +21,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
 
 Try it without Azure:
   akvfs mount demo: /tmp/vault
-  ls /tmp/vault/secrets; cat /tmp/vault/values/db-password
+  ls /tmp/vault/secrets; cat /tmp/vault/values/database-password
   akvfs unmount /tmp/vault";
 
 /// Mounts the secrets of an Azure Key Vault as a directory.
@@ -62,6 +65,9 @@ pub struct MountArgs {
     /// Stay in the foreground and log to stderr
     #[arg(short, long)]
     pub foreground: bool,
+    /// What `mount` waits for
+    #[command(flatten)]
+    pub ready: ReadyArgs,
     /// For how long a value or a listing is served without asking the vault again
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration, help_heading = "Vault")]
     pub ttl: Duration,
@@ -197,7 +203,7 @@ pub fn main() -> ExitCode {
     match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            complain(&failure);
+            daemon::say(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
@@ -209,11 +215,6 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
         Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
     }
-}
-
-#[expect(clippy::print_stderr, reason = "the one error line")]
-fn complain(failure: &Failure) {
-    eprintln!("akvfs: {failure}");
 }
 
 #[cfg(test)]

@@ -9,46 +9,13 @@ use std::thread;
 
 use akvfs::emulator::{Fault, Operation};
 
+use crate::foreground::Foreground;
 use crate::support::{Helper, Mounted, PATIENCE, TestVault, akvfs, has_program, mount_type, needs_fuse, shown, until};
-
-/// A mount in the foreground, whose process the test holds.
-struct Foreground {
-    process: Helper,
-    mount: Mounted,
-}
-
-impl Foreground {
-    fn of(vault: &TestVault) -> Foreground {
-        needs_fuse();
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("mount");
-        let mut command = vault.mount_command(&directory);
-        let process = command.arg("--foreground").stderr(Stdio::null()).spawn();
-        let process = Helper(process.unwrap());
-        until("the mount is there", || mount_type(&directory).is_some());
-        until("it answers", || fs::read_dir(directory.join("values")).is_ok());
-        Foreground { process, mount: Mounted { folder, directory } }
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.process.0.id().to_string()).status();
-        assert!(kill.unwrap().success());
-    }
-
-    fn ends(&mut self) -> Option<i32> {
-        let mut status = None;
-        until("the process has ended", || {
-            status = self.process.0.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap().code()
-    }
-}
 
 #[test]
 fn a_signal_unmounts_and_ends_with_0() {
     let vault = TestVault::with(&[("db", "x")]);
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let mut foreground = Foreground::of(&vault);
         foreground.signal(signal);
         assert_eq!(foreground.ends(), Some(0), "{signal}");
