@@ -3,10 +3,15 @@
 //! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
+mod mount_helper;
 mod ready;
 
+use std::env;
+use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -144,6 +149,9 @@ struct UnmountArgs {
     /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
     #[arg(long)]
     lazy: bool,
+    /// Say nothing, and succeed, if nothing of akvfs is mounted there
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// The flags of `akvfs emulator`.
@@ -197,22 +205,62 @@ pub struct EmulatorArgs {
     pub token_out: Option<PathBuf>,
 }
 
+/// mount(8)'s exit code for a mount that failed.
+const MOUNT_FAILED: u8 = 32;
+/// systemd 252 misses a mount whose helper ends the moment that it appears.
+const HELPER_PAUSE: Duration = Duration::from_millis(50);
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.command) {
+    let line: Vec<OsString> = env::args_os().collect();
+    if let Some(request) = mount_helper::request(&line) {
+        return help_mount(&request);
+    }
+    let arguments = line.get(1..).unwrap_or_default();
+    match run(Cli::parse().command, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            daemon::say(&failure);
+            complain(&failure);
             ExitCode::from(failure.exit_code())
         }
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+/// As mount(8)'s helper: every failure is one to it.
+fn help_mount(request: &mount_helper::Request) -> ExitCode {
+    let line = iter::once(&OsString::from("akvfs")).chain(&request.arguments).cloned().collect::<Vec<_>>();
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // or nobody listens
+            return ExitCode::from(MOUNT_FAILED);
+        }
+    };
+    if request.fake {
+        return ExitCode::SUCCESS;
+    }
+    match run(cli.command, &request.arguments) {
+        Ok(()) => {
+            thread::sleep(HELPER_PAUSE);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(MOUNT_FAILED)
+        }
+    }
+}
+
+fn complain(failure: &Failure) {
+    if !failure.is_told() {
+        daemon::say(failure);
+    }
+}
+
+fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
     match command {
-        Command::Mount(args) => daemon::mount(MountConfig::from_args(&args)?),
-        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
+        Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
+        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy, args.quiet),
         Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
     }
 }

@@ -7,8 +7,6 @@ mod paths;
 mod ready;
 mod vault_address;
 
-use std::env;
-use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -120,8 +118,6 @@ pub struct MountConfig {
     pub vault: VaultConfig,
     /// Where to mount: absolute, as it was typed otherwise.
     pub directory: PathBuf,
-    /// The arguments that all of this was read from, for a copy of the process.
-    pub command_line: Vec<OsString>,
     /// Whether to stay in the foreground.
     pub foreground: bool,
     /// How much to log.
@@ -159,7 +155,6 @@ impl MountConfig {
             mount: MountSettings { source, allow_other: args.allow_other },
             vault,
             directory: absolute(&args.directory)?,
-            command_line: env::args_os().skip(1).collect(),
             foreground: args.foreground,
             log_level: args.log_level,
             readiness: Readiness::from_args(&args.ready)?,

@@ -42,9 +42,9 @@ pub(super) fn start(arguments: &[OsString]) -> Result<(), Failure> {
         return Ok(());
     }
     let status = child.wait().map_err(cannot)?;
-    match status.code() {
-        Some(code) => std::process::exit(code),
-        None => Err(Failure::other(format!("the background process ended by {status}"))),
+    match status.code().map(u8::try_from) {
+        Some(Ok(code)) => Err(Failure::told(code)),
+        Some(Err(_)) | None => Err(Failure::other(format!("the background process ended by {status}"))),
     }
 }
 

@@ -29,6 +29,16 @@ impl Failure {
         self.code
     }
 
+    /// Whether the person has been told why: by the process in the background, which shares the terminal.
+    pub fn is_told(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    /// The failure of the process in the background.
+    pub(super) fn told(code: u8) -> Failure {
+        Failure { code, message: String::new() }
+    }
+
     pub(super) fn other(message: String) -> Failure {
         Failure { code: OTHER, message }
     }

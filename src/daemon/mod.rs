@@ -15,6 +15,7 @@ mod readiness;
 mod signals;
 mod terminal;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -29,7 +30,7 @@ use crate::auth::Credential;
 use crate::cache::Cached;
 use crate::config::{MountConfig, VaultConfig};
 use crate::fs::{Fs, FsSettings};
-use crate::fuse::{self, Mounted, Serving, Unmounted};
+use crate::fuse::{self, Mounted, Serving, UnmountError, Unmounted};
 use crate::sys::forbid_dumps;
 use crate::vault::http::{HttpSettings, HttpVault};
 use background::Parent;
@@ -44,23 +45,27 @@ const WORKERS: usize = 2;
 /// For how long an unmounted mount may go on, before it is one that somebody else holds.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
-/// `akvfs mount`: in the foreground, or through a copy of this process in the background.
+/// `akvfs mount`: in the foreground, or through a copy of this process in the background, which is
+/// started with the same arguments.
 ///
 /// # Errors
 /// When the mount could not be made, or ended by itself.
-pub fn mount(config: MountConfig) -> Result<(), Failure> {
+pub fn mount(config: &MountConfig, arguments: &[OsString]) -> Result<(), Failure> {
     match Parent::of_this_process()? {
-        None if !config.foreground => background::start(&config.command_line),
-        parent => serve(&config, parent),
+        None if !config.foreground => background::start(arguments),
+        parent => serve(config, parent),
     }
 }
 
 /// `akvfs unmount`.
 ///
 /// # Errors
-/// When nothing of ours is mounted there, or the system refuses.
-pub fn unmount(directory: &Path, lazy: bool) -> Result<(), Failure> {
-    let ended = fuse::unmount(directory, lazy)?;
+/// When nothing of ours is mounted there, unless `quiet`, or the system refuses.
+pub fn unmount(directory: &Path, lazy: bool, quiet: bool) -> Result<(), Failure> {
+    let ended = match fuse::unmount(directory, lazy) {
+        Err(UnmountError::NotMounted(_)) if quiet => return Ok(()),
+        ended => ended?,
+    };
     if ended == Unmounted::Detached && !lazy {
         say(format_args!(
             "{} was in use, and is detached: nobody sees it any more; files that are open stay readable until they are closed",

@@ -233,3 +233,45 @@ fn the_unit_is_one_that_systemd_accepts() {
     let output = Command::new("systemd-analyze").arg("verify").arg(&installed).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", shown(&output));
 }
+
+/// `mount -t akvfs` runs the command under the name that mount(8) looks for.
+fn as_helper(folder: &Path) -> Command {
+    let helper = folder.join("mount.akvfs");
+    std::os::unix::fs::symlink(fs::canonicalize(akvfs().get_program()).unwrap(), &helper).unwrap();
+    Command::new(helper)
+}
+
+#[test]
+fn mount_akvfs_mounts_as_a_line_of_fstab_says() {
+    let mount = Mounted::by(|directory| {
+        let mut helper = as_helper(directory.parent().unwrap());
+        helper.args(["demo:".as_ref(), directory.as_os_str()]);
+        helper.args(["-o", "rw,nosuid,_netdev,x-systemd.automount,file_mode=0440", "-t", "akvfs"]);
+        helper
+    });
+    assert_eq!(mount.shell("stat -c %a values/empty"), "440\n");
+}
+
+#[test]
+fn a_failure_of_mount_akvfs_is_32() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut helper = as_helper(folder.path());
+    for (arguments, words) in [
+        (&["demo:", "/nonexistent/d", "-o", "no_such_option"][..], "--no-such-option"),
+        (&["my-vault", "/nonexistent/d"], "--token-file"),
+        (&["demo:", "/proc/version"], "not a directory"),
+    ] {
+        let output = Command::new(helper.get_program()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(32), "{}", shown(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{}", shown(&output));
+    }
+    let output = helper.args(["demo:", "/proc/version", "-f"]).output().unwrap();
+    assert!(output.status.success(), "only a trial: {}", shown(&output));
+}
+
+#[test]
+fn a_quiet_unmount_of_nothing_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = akvfs().args(["unmount", "--quiet"]).arg(folder.path()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", shown(&output));
+}
