@@ -4,9 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod background;
+mod foreground;
+mod interference;
 mod lifecycle;
 mod listing;
 mod programs;
+mod readiness;
 mod reading;
 mod refusals;
 mod sizes;
