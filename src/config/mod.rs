@@ -2,6 +2,7 @@
 //!
 //! Refuses to read anything but what it was given: no vault, no mount point.
 
+mod cache;
 mod local_store;
 mod vault_address;
 
@@ -19,12 +20,6 @@ use crate::fuse::MountSettings;
 use crate::tree::Ownership;
 pub use local_store::LocalStore;
 use vault_address::VaultAddress;
-
-/// For how long "there is none" is remembered.
-const NEGATIVE_TTL: Duration = Duration::from_secs(5);
-/// Values that are remembered; the newest one of a secret counts twice, since it is kept under its
-/// version's number too.
-const CACHE_ENTRIES: usize = 20_000;
 
 /// Flags that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
@@ -77,6 +72,9 @@ pub enum UsageError {
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
+    /// No place for a value.
+    #[error("--cache-entries must be more than 0: to ask the vault for every read, give --ttl 0s")]
+    NoCache,
     /// Not a version of the API.
     #[error("--api-version {0:?} is no API version: they look like 7.4 or 2025-07-01")]
     ApiVersion(String),
@@ -147,7 +145,7 @@ impl MountConfig {
             verify_resource: !args.no_verify_challenge_resource,
             ca_bundle: args.ca_bundle.as_deref().map(absolute),
             ownership,
-            cache: CacheSettings { ttl: args.ttl, negative_ttl: NEGATIVE_TTL, entries: CACHE_ENTRIES },
+            cache: cache::settings(&args.cache)?,
         })
     }
 }

@@ -133,6 +133,7 @@ struct Mount {
 impl Mount {
     fn new(config: &MountConfig, vault: HttpVault) -> Result<Mount, Failure> {
         let cache = Cached::new(vault, config.cache.clone());
+        tokio::spawn(cache.clone().keep_fresh());
         let fs = Fs::new(cache.clone(), FsSettings { ownership: config.ownership, mounted_at: now() });
         let (mounted, connection) = fuse::mount(&config.directory, &config.mount)?;
         if mounted.made_directory() {
