@@ -139,7 +139,7 @@ impl Mount {
         if mounted.made_directory() {
             say(&format!("made the mount point {}", mounted.path().display()));
         }
-        let (serving, kernel) = fuse::serve(Arc::clone(&fs), connection, config.deadline).map_err(|error| {
+        let (serving, kernel) = fuse::serve(Arc::clone(&fs), connection, config.serve).map_err(|error| {
             let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
             Failure::system("the kernel does not speak FUSE as expected", &error)
         })?;

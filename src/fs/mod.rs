@@ -22,7 +22,7 @@ use crate::tree::{Attributes, Inodes, Node, Ownership};
 use crate::vault::Vault;
 pub use answer::Answer;
 use directory::Directory;
-pub use directory::Entry;
+pub use directory::{Entries, Entry};
 pub use error::FsError;
 pub use file::{Opened, Snapshot};
 use handles::Handles;
@@ -79,7 +79,7 @@ impl<V: Vault> Fs<V> {
         let fs = Arc::clone(self);
         Answer::of(async move {
             let shown = fs.shown(&node, &fs.for_lookup(&node).await?);
-            fs.inodes.lock().remember(&node, shown.attributes.size);
+            fs.inodes.lock().remember(&node, shown.attributes.inode, shown.attributes.size);
             Ok(shown)
         })
     }

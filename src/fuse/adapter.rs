@@ -15,7 +15,8 @@ use tokio::runtime::Handle;
 
 use super::kernel::Kernel;
 use super::reply::{Origin, caught, file_attr, file_type, refused, settle};
-use crate::fs::{Answer, Entry, Fs, FsError, Opened, Shown};
+use super::spin::Spin;
+use crate::fs::{Answer, Entries, Fs, FsError, Opened, Shown};
 use crate::vault::Vault;
 
 /// Numbers are never used for another place, so the second half of an NFS handle is constant.
@@ -28,13 +29,15 @@ const BACKGROUND: u16 = 1024;
 pub(super) struct Adapter<V> {
     fs: Arc<Fs<V>>,
     kernel: Kernel,
+    spin: Option<Spin>,
     runtime: Handle,
     deadline: Duration,
 }
 
 impl<V: Vault> Adapter<V> {
-    pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, runtime: Handle, deadline: Duration) -> Adapter<V> {
-        Adapter { fs, kernel, runtime, deadline }
+    /// Runs within a tokio runtime, whose tasks will wait for the vault.
+    pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, spin: Option<Spin>, deadline: Duration) -> Adapter<V> {
+        Adapter { fs, kernel, spin, runtime: Handle::current(), deadline }
     }
 
     fn settle<T: Send + 'static>(
@@ -43,7 +46,15 @@ impl<V: Vault> Adapter<V> {
         work: impl FnOnce() -> Answer<T>,
         reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) {
+        self.seen();
         settle(&self.runtime, self.deadline, origin, work, reply);
+    }
+
+    /// A request has come, of those that come in bursts.
+    fn seen(&self) {
+        if let Some(spin) = &self.spin {
+            spin.request();
+        }
     }
 }
 
@@ -134,6 +145,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.seen();
         match caught(|| self.fs.snapshot(handle.0)) {
             Ok(snapshot) => reply.data(snapshot.expose_range(offset, size as usize)),
             Err(error) => reply.error(refused(origin("read", request, inode), &error)),
@@ -150,6 +162,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        self.seen();
         self.fs.release(handle.0);
         reply.ok();
     }
@@ -170,12 +183,12 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn readdir(&self, request: &Request, inode: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let answer = move |result: Result<Vec<Entry>, Errno>| match result {
+        let answer = move |result: Result<Entries<V>, Errno>| match result {
             Ok(entries) => {
-                for entry in &entries {
+                for entry in entries {
                     let attributes = &entry.shown.attributes;
                     let number = INodeNo(attributes.inode);
-                    if reply.add(number, entry.next, file_type(attributes.kind), &entry.name) {
+                    if reply.add(number, entry.next, file_type(attributes.kind), entry.name().as_ref()) {
                         break;
                     }
                 }
@@ -195,16 +208,16 @@ impl<V: Vault> Filesystem for Adapter<V> {
         mut reply: ReplyDirectoryPlus,
     ) {
         let fs = Arc::clone(&self.fs);
-        let answer = move |result: Result<Vec<Entry>, Errno>| match result {
+        let answer = move |result: Result<Entries<V>, Errno>| match result {
             Ok(entries) => {
-                for entry in &entries {
+                for entry in entries {
                     let shown = &entry.shown;
                     let lease = shown.name_for.min(shown.attributes_for); // there is room for one only
                     let attributes = file_attr(&shown.attributes);
-                    if reply.add(attributes.ino, entry.next, &entry.name, &lease, &attributes, GENERATION) {
+                    if reply.add(attributes.ino, entry.next, entry.name().as_ref(), &lease, &attributes, GENERATION) {
                         break;
                     }
-                    fs.told(entry);
+                    fs.told(&entry);
                 }
                 reply.ok();
             }
