@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::watch;
@@ -94,10 +93,9 @@ impl Listing {
         self.0.borrow().end.clone()
     }
 
-    /// Waits for its end, for so long at most.
-    pub(super) async fn ends_within(&self, limit: Duration) {
-        let mut progress = self.0.subscribe();
-        let _ = tokio::time::timeout(limit, progress.wait_for(|progress| progress.end.is_some())).await;
+    /// Waits for its end.
+    pub(super) async fn ends(&self) {
+        let _ = self.0.subscribe().wait_for(|progress| progress.end.is_some()).await; // the sender is here
     }
 
     pub(super) fn number_of_pages(&self) -> usize {

@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use futures_util::stream::StreamExt;
 use lru::LruCache;
 use parking_lot::Mutex;
+use tokio::time::sleep;
 
 use super::CacheSettings;
 use super::listing::{End, Listing};
@@ -249,8 +250,12 @@ fn is_servable(listing: &Listing, settings: &CacheSettings) -> bool {
 
 /// The successor, if it is complete in a moment or is refused, and otherwise the old listing.
 fn succession(successor: Listing, old: Listing) -> Pages {
+    let moment = sleep(SUCCESSION); // made here, since the pages may be taken outside of the runtime
     async move {
-        successor.ends_within(SUCCESSION).await;
+        tokio::select! {
+            () = successor.ends() => {}
+            () = moment => {}
+        }
         match successor.ended() {
             Some(end) if end.result.is_ok() || is_refusal(&end) => successor.pages(),
             Some(_) | None => old.pages(),

@@ -22,8 +22,12 @@ const TTL: Duration = Duration::from_secs(60);
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 
 fn cached(secrets: &[(&str, &str)]) -> (Double, Cached<Double>) {
+    cached_for(TTL, secrets)
+}
+
+fn cached_for(ttl: Duration, secrets: &[(&str, &str)]) -> (Double, Cached<Double>) {
     let double = Double::with(secrets);
-    let settings = CacheSettings { ttl: TTL, negative_ttl: NEGATIVE_TTL, entries: 2, ..CacheSettings::default() };
+    let settings = CacheSettings { ttl, negative_ttl: NEGATIVE_TTL, entries: 2, ..CacheSettings::default() };
     (double.clone(), Cached::new(double, settings))
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::{advance, sleep};
 
-use super::{NEGATIVE_TTL, TTL, cached, listed};
+use super::{NEGATIVE_TTL, TTL, cached, cached_for, listed};
 use crate::vault::double::name;
 use crate::vault::{Denial, Vault, VaultError, VaultErrorKind};
 
@@ -66,4 +66,26 @@ async fn a_listing_whose_reader_gives_up_comes_to_its_end() {
     double.gate.add_permits(10);
     sleep(Duration::from_millis(1)).await;
     assert!(cache.known_item(&name("c")).unwrap().answer.is_some());
+}
+
+#[test]
+fn pages_can_be_taken_outside_of_the_runtime() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (_, cache) = {
+        let _context = runtime.enter();
+        cached_for(Duration::ZERO, &[("a", "1")])
+    };
+    runtime.block_on(listed(&cache));
+    let mut pages = {
+        let _context = runtime.enter();
+        cache.secrets()
+    };
+    let page = loop {
+        // As the thread does that serves the kernel.
+        if let Some(page) = pages.next().now_or_never() {
+            break page;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(page.unwrap().unwrap().len(), 1);
 }

@@ -115,7 +115,8 @@ impl Fleet {
         let vault = Simulated::of(secrets);
         vault.limit(LIMIT * machines / 1000);
         let mounts: Vec<_> = (0..machines).map(|_| mount(&vault)).collect();
-        for cache in mounts.iter().cloned() {
+        for cache in &mounts {
+            let cache = cache.clone();
             tokio::spawn(async move {
                 sleep(PERIOD.mul_f64(fastrand::f64())).await; // programs do not read at the same moment
                 loop {
