@@ -4,6 +4,7 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
 mod cache;
+mod rotation;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{EmulatorConfig, MountConfig};
 use crate::daemon::{self, Failure};
 pub use cache::CacheArgs;
+pub use rotation::RotationArgs;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
@@ -90,6 +92,9 @@ pub struct MountArgs {
     /// How long answers are served.
     #[command(flatten)]
     pub cache: CacheArgs,
+    /// What follows a change.
+    #[command(flatten)]
+    pub rotation: RotationArgs,
     /// Owner of all files [default: who mounts]
     #[arg(long, value_name = "UID", help_heading = "Files")]
     pub uid: Option<u32>,

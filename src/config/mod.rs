@@ -4,6 +4,7 @@
 
 mod cache;
 mod local_store;
+mod rotation;
 mod vault_address;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,6 +18,7 @@ use crate::cache::CacheSettings;
 use crate::cli::{Auth, EmulatorArgs, LogLevel, MountArgs, Spin};
 use crate::emulator::Options;
 use crate::fuse::{MountSettings, ServeSettings};
+use crate::rotation::RotationSettings;
 use crate::tree::Ownership;
 pub use local_store::LocalStore;
 use vault_address::VaultAddress;
@@ -75,6 +77,14 @@ pub enum UsageError {
     /// No place for a value.
     #[error("--cache-entries must be more than 0: to ask the vault for every read, give --ttl 0s")]
     NoCache,
+    /// Not a secret and a unit.
+    #[error("{flag} {given:?} should be a secret's name and a systemd unit, such as tls-*=nginx.service")]
+    UnitRule {
+        /// The flag's name.
+        flag: &'static str,
+        /// As typed.
+        given: String,
+    },
     /// Not a version of the API.
     #[error("--api-version {0:?} is no API version: they look like 7.4 or 2025-07-01")]
     ApiVersion(String),
@@ -119,6 +129,8 @@ pub struct MountConfig {
     pub ownership: Ownership,
     /// The cache's settings.
     pub cache: CacheSettings,
+    /// What follows a change.
+    pub rotation: RotationSettings,
     /// The mount's settings.
     pub mount: MountSettings,
     /// How requests are answered.
@@ -149,6 +161,7 @@ impl MountConfig {
             ca_bundle: args.ca_bundle.as_deref().map(absolute),
             ownership,
             cache: cache::settings(&args.cache)?,
+            rotation: rotation::settings(&args.rotation, &absolute(&args.directory))?,
         })
     }
 }

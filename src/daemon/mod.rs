@@ -26,6 +26,7 @@ use crate::cache::Cached;
 use crate::config::{MountConfig, VaultConfig};
 use crate::fs::{Fs, FsSettings};
 use crate::fuse::{self, Kernel, Mounted, Serving, Unmounted};
+use crate::rotation;
 use crate::sys::forbid_dumps;
 use crate::vault::http::{HttpSettings, HttpVault};
 use crate::vault::{Denial, Vault, VaultError, VaultErrorKind};
@@ -143,6 +144,8 @@ impl Mount {
             let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
             Failure::system("the kernel does not speak FUSE as expected", &error)
         })?;
+        let notifier = Arc::new(fuse::Notifier::new(Arc::clone(&fs), kernel.clone()));
+        tokio::spawn(rotation::follow(cache.changes(), notifier, config.rotation.clone()));
         info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
         Ok(Mount { mounted, serving, kernel, fs, cache })
     }

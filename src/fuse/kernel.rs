@@ -40,6 +40,25 @@ impl Kernel {
         told("attributes", line.notifier.inval_inode(INodeNo(inode), -1, 0));
     }
 
+    /// Makes the kernel ask again for an inode's attributes. Blocks.
+    pub(super) fn forget_attributes(&self, inode: u64) {
+        let Some(line) = self.0.get() else { return };
+        told("attributes", line.notifier.inval_inode(INodeNo(inode), -1, 0));
+    }
+
+    /// The same, and drop what it keeps of the content for those who map the file. Blocks, for as long as a
+    /// read of it is not answered.
+    pub(super) fn forget_content(&self, inode: u64) {
+        let Some(line) = self.0.get() else { return };
+        told("content", line.notifier.inval_inode(INodeNo(inode), 0, 0));
+    }
+
+    /// Makes the kernel look up a name again. Blocks.
+    pub(super) fn forget_name(&self, parent: u64, name: &str) {
+        let Some(line) = self.0.get() else { return };
+        told("a name", line.notifier.inval_entry(INodeNo(parent), name.as_ref()));
+    }
+
     /// Makes the kernel ask again for all names, and for the attributes of these inodes. Blocks.
     pub fn forget(&self, inodes: &[u64]) {
         let Some(line) = self.0.get() else { return };

@@ -8,6 +8,7 @@ mod interrupt;
 mod kernel;
 mod mount;
 mod mountinfo;
+mod notify;
 mod reply;
 mod spin;
 
@@ -24,6 +25,7 @@ use crate::vault::Vault;
 use adapter::Adapter;
 pub use kernel::Kernel;
 pub use mount::{MountError, MountSettings, Mounted, UnmountError, Unmounted, check, mount, unmount};
+pub use notify::Notifier;
 use spin::Spin;
 
 /// Threads that read requests. One is enough, since nothing waits on it: what has to wait for the vault

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod freshness;
 mod lifecycle;
 mod listing;
 mod programs;
