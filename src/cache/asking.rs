@@ -163,6 +163,7 @@ impl<V: Vault> Shared<V> {
             self.ask_again(key.clone());
         }
         if let Some(change) = named(&key.0, landed.change) {
+            self.listings.expire_versions(&key.0);
             let _ = self.changes.send(change); // nobody may listen
         }
         match &landed.answer {

@@ -30,6 +30,9 @@ const FIRST_ROUND: std::ops::Range<f64> = 0.40..0.95;
 /// A shorter ttl leaves no time to ask ahead of it.
 const SHORTEST_TTL: Duration = Duration::from_secs(2);
 
+/// How often what is of no use is dropped where there are no rounds.
+const SWEEP: Duration = Duration::from_secs(60);
+
 /// What the rounds have to know of each other.
 #[derive(Default)]
 pub(super) struct Rounds {
@@ -49,15 +52,16 @@ impl<V: Vault> Cached<V> {
     /// Keeps what is read fresh, and drops what is of no use any more. Never ends.
     pub async fn keep_fresh(self) {
         let Cached(shared) = self;
+        let ttl = shared.settings.ttl;
         let mut part = FIRST_ROUND;
         loop {
-            let wait = shared.settings.ttl.max(SHORTEST_TTL).mul_f64(between(part));
+            let wait = if ttl < SHORTEST_TTL { SWEEP } else { ttl.mul_f64(between(part)) };
             part = ROUND;
             tokio::select! {
                 () = sleep(wait) => {}
                 () = shared.rounds.due.notified() => {}
             }
-            if shared.settings.ttl >= SHORTEST_TTL {
+            if ttl >= SHORTEST_TTL {
                 shared.round().await;
             }
             shared.outage.caught_up();
