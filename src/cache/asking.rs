@@ -162,7 +162,8 @@ impl<V: Vault> Shared<V> {
         if landed.doubtful {
             self.ask_again(key.clone());
         }
-        if let Some(change) = named(&key.0, landed.change) {
+        let name = landed.answer.as_ref().ok().and_then(Option::as_ref).map_or(&key.0, |secret| &secret.name);
+        if let Some(change) = named(name, landed.change) {
             self.listings.expire_versions(&key.0);
             let _ = self.changes.send(change); // nobody may listen
         }

@@ -44,7 +44,7 @@ impl<V: Vault> Changing<V> {
         if !is_last {
             self.shared.listings.expire(&self.name);
         }
-        self.shared.tell(&self.name, kind);
+        self.shared.tell(&secret.name, kind);
     }
 
     pub(super) fn updated(mut self, version: Option<VersionId>, updated: &Result<Option<Item>, VaultError>) {

@@ -144,7 +144,7 @@ impl Mount {
             let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
             Failure::system("the kernel does not speak FUSE as expected", &error)
         })?;
-        let notifier = Arc::new(fuse::Notifier::new(Arc::clone(&fs), kernel.clone()));
+        let notifier = Arc::new(fuse::Notifier::new(Arc::clone(&fs), kernel.clone(), mounted.path()));
         tokio::spawn(rotation::follow(cache.changes(), notifier, config.rotation.clone()));
         info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
         Ok(Mount { mounted, serving, kernel, fs, cache })

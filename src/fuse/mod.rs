@@ -11,6 +11,7 @@ mod mountinfo;
 mod notify;
 mod reply;
 mod spin;
+mod touch;
 
 use std::io;
 use std::os::fd::OwnedFd;

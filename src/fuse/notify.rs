@@ -1,8 +1,12 @@
 //! Changes of secrets, told to the kernel in its own terms.
 
+use std::path::Path;
 use std::sync::Arc;
 
+use tracing::debug;
+
 use super::kernel::Kernel;
+use super::touch::Toucher;
 use crate::cache::{Change, ChangeKind};
 use crate::fs::Fs;
 use crate::rotation::KernelNotifier;
@@ -12,12 +16,22 @@ use crate::vault::Vault;
 pub struct Notifier<V> {
     fs: Arc<Fs<V>>,
     kernel: Kernel,
+    toucher: Option<Toucher>,
 }
 
 impl<V: Vault> Notifier<V> {
-    /// For this filesystem and the kernel that it is served to.
-    pub fn new(fs: Arc<Fs<V>>, kernel: Kernel) -> Notifier<V> {
-        Notifier { fs, kernel }
+    /// For this filesystem, the kernel that it is served to, and where it is mounted.
+    pub fn new(fs: Arc<Fs<V>>, kernel: Kernel, mount_point: &Path) -> Notifier<V> {
+        let toucher = Toucher::new(mount_point, kernel.clone());
+        Notifier { fs, kernel, toucher }
+    }
+
+    /// Tells those who watch the files, once the kernel has forgotten what was in them.
+    fn touch(&self, change: &Change) {
+        let touched = self.toucher.as_ref().map(|toucher| toucher.touch(&change.name));
+        if let Some(Err(error)) = touched {
+            debug!(secret = %change.name, "nobody who watches its files was told: {error}");
+        }
     }
 }
 
@@ -32,6 +46,10 @@ impl<V: Vault> KernelNotifier for Notifier<V> {
                     self.kernel.forget_name(place.parent, &place.name);
                 }
             }
+        }
+        match change.kind {
+            ChangeKind::Value { .. } => self.touch(change),
+            ChangeKind::Properties | ChangeKind::Gone => {}
         }
     }
 
