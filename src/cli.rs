@@ -3,8 +3,10 @@
 //! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
+mod cache;
 mod mount_helper;
 mod ready;
+mod rotation;
 
 use std::env;
 use std::ffi::OsString;
@@ -18,7 +20,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{EmulatorConfig, MountConfig};
 use crate::daemon::{self, Failure};
+pub use cache::CacheArgs;
 pub use ready::{ReadyArgs, ReadyWhen};
+pub use rotation::RotationArgs;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
@@ -73,9 +77,6 @@ pub struct MountArgs {
     /// What `mount` waits for
     #[command(flatten)]
     pub ready: ReadyArgs,
-    /// For how long a value or a listing is served without asking the vault again
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration, help_heading = "Vault")]
-    pub ttl: Duration,
     /// After how long a call that waits for the vault ends with ETIMEDOUT
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Vault")]
     pub deadline: Duration,
@@ -98,6 +99,12 @@ pub struct MountArgs {
     /// Version of the REST API to speak
     #[arg(long, value_name = "VERSION", default_value = "2025-07-01", help_heading = "Vault")]
     pub api_version: String,
+    /// How long answers are served.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    /// What follows a change.
+    #[command(flatten)]
+    pub rotation: RotationArgs,
     /// Owner of all files [default: who mounts]
     #[arg(long, value_name = "UID", help_heading = "Files")]
     pub uid: Option<u32>,

@@ -2,9 +2,11 @@
 //!
 //! Refuses to read anything but what it was given: no vault, no mount point.
 
+mod cache;
 mod local_store;
 mod paths;
 mod ready;
+mod rotation;
 mod vault_address;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -18,17 +20,12 @@ use crate::cache::CacheSettings;
 use crate::cli::{Auth, EmulatorArgs, LogLevel, MountArgs, Spin};
 use crate::emulator::Options;
 use crate::fuse::{MountSettings, ServeSettings};
+use crate::rotation::RotationSettings;
 use crate::tree::Ownership;
 pub use local_store::LocalStore;
 use paths::absolute;
 pub use ready::{Readiness, ReadyWhen};
 use vault_address::VaultAddress;
-
-/// For how long "there is none" is remembered.
-const NEGATIVE_TTL: Duration = Duration::from_secs(5);
-/// Values that are remembered; the newest one of a secret counts twice, since it is kept under its
-/// version's number too.
-const CACHE_ENTRIES: usize = 20_000;
 
 /// Flags that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +87,17 @@ pub enum UsageError {
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
+    /// No place for a value.
+    #[error("--cache-entries must be more than 0: to ask the vault for every read, give --ttl 0s")]
+    NoCache,
+    /// Not a secret and a unit.
+    #[error("{flag} {given:?} should be a secret's name and a systemd unit, such as tls-*=nginx.service")]
+    UnitRule {
+        /// The flag's name.
+        flag: &'static str,
+        /// As typed.
+        given: String,
+    },
     /// Not a version of the API.
     #[error("--api-version {0:?} is no API version: they look like 7.4 or 2025-07-01")]
     ApiVersion(String),
@@ -136,6 +144,8 @@ pub struct MountConfig {
     pub ownership: Ownership,
     /// The cache's settings.
     pub cache: CacheSettings,
+    /// What follows a change.
+    pub rotation: RotationSettings,
     /// The mount's settings.
     pub mount: MountSettings,
     /// How requests are answered.
@@ -166,7 +176,8 @@ impl MountConfig {
             verify_resource: !args.no_verify_challenge_resource,
             ca_bundle: args.ca_bundle.as_deref().map(absolute).transpose()?,
             ownership,
-            cache: CacheSettings { ttl: args.ttl, negative_ttl: NEGATIVE_TTL, entries: CACHE_ENTRIES },
+            cache: cache::settings(&args.cache)?,
+            rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
         })
     }
 }

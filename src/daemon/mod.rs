@@ -32,6 +32,7 @@ use crate::cache::Cached;
 use crate::config::{MountConfig, VaultConfig};
 use crate::fs::{Fs, FsSettings};
 use crate::fuse::{self, Kernel, Mounted, Serving, UnmountError, Unmounted};
+use crate::rotation;
 use crate::sys::forbid_dumps;
 use crate::vault::http::{HttpSettings, HttpVault};
 use background::Parent;
@@ -160,6 +161,7 @@ struct Mount {
 
 impl Mount {
     fn new(config: &MountConfig, cache: Cached<HttpVault>) -> Result<Mount, Failure> {
+        tokio::spawn(cache.clone().keep_fresh());
         let fs = Fs::new(cache.clone(), FsSettings { ownership: config.ownership, mounted_at: now() });
         let (mounted, connection) = fuse::mount(&config.directory, &config.mount)?;
         if mounted.made_directory() {
@@ -169,6 +171,8 @@ impl Mount {
             let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
             Failure::system("the kernel does not speak FUSE as expected", &error)
         })?;
+        let notifier = Arc::new(fuse::Notifier::new(Arc::clone(&fs), kernel.clone(), mounted.path()));
+        tokio::spawn(rotation::follow(cache.changes(), notifier, config.rotation.clone()));
         info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
         Ok(Mount { mounted, serving, kernel, fs, cache })
     }

@@ -19,7 +19,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::tree::{Attributes, Inodes, Node, Ownership};
-use crate::vault::Vault;
+use crate::vault::{SecretName, Vault};
 pub use answer::Answer;
 use directory::Directory;
 pub use directory::{Entries, Entry};
@@ -46,6 +46,17 @@ pub struct Shown {
     pub attributes_for: Duration,
     /// For how long the name may be kept.
     pub name_for: Duration,
+}
+
+/// A place that the kernel knows, in its terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub inode: u64,
+    /// The number of the directory that it is in.
+    pub parent: u64,
+    /// Its name there.
+    pub name: String,
 }
 
 /// The filesystem: a tree over a vault, and what is open in it.
@@ -105,6 +116,17 @@ impl<V: Vault> Fs<V> {
     /// The kernel has been told an inode's size, in bytes.
     pub fn size_told(&self, inode: u64, size: u64) {
         self.inodes.lock().tell(inode, size);
+    }
+
+    /// Where the kernel knows a secret.
+    pub fn places_of(&self, name: &SecretName) -> Vec<Place> {
+        let inodes = self.inodes.lock();
+        let place = |(inode, node): (u64, &Node)| Place {
+            inode,
+            parent: inodes.number(&node.parent()),
+            name: node.name().into_owned(),
+        };
+        inodes.of_secret(name).map(place).collect()
     }
 
     /// All inodes that the kernel knows, save the root.

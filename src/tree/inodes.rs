@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 use super::{Node, ROOT_INODE};
+use crate::vault::SecretName;
 
 /// Programs that hold a number in a double, as JavaScript does, are exact up to 2^53.
 const NUMBER_MASK: u64 = (1 << 52) - 1;
@@ -79,6 +80,12 @@ impl Inodes {
         }
     }
 
+    /// The places of one secret that the kernel was told, by their numbers.
+    pub fn of_secret(&self, name: &SecretName) -> impl Iterator<Item = (u64, &Node)> {
+        let places = self.places.iter().map(|(number, known)| (*number, &known.node));
+        places.filter(move |(_, node)| node.secret() == Some(name))
+    }
+
     /// The kernel has forgotten a number so many times.
     pub fn forget(&mut self, inode: u64, times: u64) {
         if let Some(known) = self.places.get_mut(&inode) {
@@ -133,7 +140,6 @@ fn hash(node: &Node) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::SecretName;
 
     fn value(name: &str) -> Node {
         Node::Value(SecretName::parse(name).unwrap())

@@ -6,6 +6,7 @@ mod support;
 
 mod background;
 mod foreground;
+mod freshness;
 mod interference;
 mod lifecycle;
 mod listing;
