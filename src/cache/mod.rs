@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::vault::{
-    Changes, DeletedItem, Found, Item, Known, NewSecret, Pages, Secret, SecretBytes, SecretName, Vault, VaultError,
-    VersionId,
+    Changes, DeletedItem, Found, Item, Known, NewSecret, OutContentType, Pages, Secret, SecretBytes, SecretName, Vault,
+    VaultError, VersionId,
 };
 use flights::Flights;
 use listing::Listings;
@@ -93,6 +93,10 @@ impl<V: Vault> Vault for Cached<V> {
                 },
             )
             .await
+    }
+
+    async fn get_as(&self, name: &SecretName, version: Option<VersionId>, form: OutContentType) -> Found {
+        self.0.vault.get_as(name, version, form).await
     }
 
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {

@@ -2,23 +2,26 @@
 //!
 //! Refuses to read anything but what it was given: no vault, no mount point.
 
+mod access;
 mod local_store;
+mod request;
+mod sign_in;
 mod vault_address;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::unistd::{getegid, geteuid};
-use url::Url;
-
 use crate::cache::CacheSettings;
-use crate::cli::{Auth, EmulatorArgs, LogLevel, MountArgs};
+use crate::cli::{EmulatorArgs, LogLevel, MountArgs};
 use crate::emulator::Options;
 use crate::fuse::MountSettings;
 use crate::tree::Ownership;
+pub use access::{AccessConfig, VaultConfig};
 pub use local_store::LocalStore;
-use vault_address::VaultAddress;
+use nix::unistd::{getegid, geteuid};
+pub use request::{Body, RequestConfig};
+pub use sign_in::SignInError;
 
 /// For how long "there is none" is remembered.
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
@@ -47,12 +50,9 @@ pub enum UsageError {
         /// A mode that would do.
         example: &'static str,
     },
-    /// No token.
-    #[error(
-        "--auth token-file needs --token-file FILE, with a token for https://vault.azure.net in it: \
-         `akvfs mount --help` shows how to get one"
-    )]
-    TokenFileMissing,
+    /// No way to sign in, or half of one.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
     /// A flag that the embedded vault has no use for.
     #[error("{0} is of no use with an embedded vault, which has its own tokens and needs no certificate: leave it out")]
     NotForEmbedded(&'static str),
@@ -77,46 +77,28 @@ pub enum UsageError {
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
+    /// No request at all.
+    #[error("--max-rps must be more than 0: nothing could ever be asked")]
+    NoRequests,
+    /// Not a size that the service takes.
+    #[error("--page-size {0} is out of range: a page has 1 to 25 entries")]
+    PageSize(u8),
     /// Not a version of the API.
     #[error("--api-version {0:?} is no API version: they look like 7.4 or 2025-07-01")]
     ApiVersion(String),
 }
 
-/// Which vault, and what it takes to get in.
-#[derive(Clone, Debug)]
-pub enum VaultConfig {
-    /// One behind https.
-    Remote {
-        /// Scheme, host and port.
-        url: Url,
-        /// The file that holds the token.
-        token_file: PathBuf,
-    },
-    /// The embedded vault, in memory and full of examples.
-    Demo,
-    /// The embedded vault of this name, kept on disk.
-    Local(String, LocalStore),
-}
-
 /// Everything `akvfs mount` needs to know.
 #[derive(Clone, Debug)]
 pub struct MountConfig {
-    /// Which vault.
-    pub vault: VaultConfig,
+    /// How to reach the vault.
+    pub access: AccessConfig,
     /// Where to mount: absolute, as it was typed otherwise.
     pub directory: PathBuf,
     /// Whether to stay in the foreground.
     pub foreground: bool,
     /// How much to log.
     pub log_level: LogLevel,
-    /// Time limit of every call.
-    pub deadline: Duration,
-    /// Version of the REST API.
-    pub api_version: String,
-    /// Whether the challenge's resource must be a parent domain of the vault's host.
-    pub verify_resource: bool,
-    /// More certificate authorities to trust.
-    pub ca_bundle: Option<PathBuf>,
     /// Owner, group, modes.
     pub ownership: Ownership,
     /// The cache's settings.
@@ -131,21 +113,14 @@ impl MountConfig {
     /// # Errors
     /// The first contradiction that is found.
     pub fn from_args(args: &MountArgs) -> Result<MountConfig, UsageError> {
-        let address = VaultAddress::parse(&args.vault)?;
-        let source = address.to_string();
         let ownership = ownership(args)?;
-        let vault = vault(args, address)?;
-        check_values(args)?;
+        let access = AccessConfig::from_args(&args.vault, &args.access)?;
         Ok(MountConfig {
-            mount: MountSettings { source, allow_other: args.allow_other },
-            vault,
+            mount: MountSettings { source: access.source.clone(), allow_other: args.allow_other },
+            access,
             directory: absolute(&args.directory),
             foreground: args.foreground,
             log_level: args.log_level,
-            deadline: args.deadline,
-            api_version: args.api_version.clone(),
-            verify_resource: !args.no_verify_challenge_resource,
-            ca_bundle: args.ca_bundle.as_deref().map(absolute),
             ownership,
             cache: CacheSettings { ttl: args.ttl, negative_ttl: NEGATIVE_TTL, entries: CACHE_ENTRIES },
         })
@@ -244,48 +219,4 @@ fn ownership(args: &MountArgs) -> Result<Ownership, UsageError> {
 fn mode(flag: &'static str, given: &str, example: &'static str) -> Result<u16, UsageError> {
     let mode = u16::from_str_radix(given, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| UsageError::Mode { flag, given: given.to_owned(), example })
-}
-
-fn vault(args: &MountArgs, address: VaultAddress) -> Result<VaultConfig, UsageError> {
-    let key_file = args.key_file.as_deref().map(absolute);
-    if key_file.is_some() && !matches!(address, VaultAddress::Local(_)) {
-        return Err(UsageError::NothingToOpen("give it with local: or local:NAME"));
-    }
-    match address {
-        VaultAddress::Remote(url) => {
-            let Auth::TokenFile = args.auth; // the only way so far
-            let token_file = args.token_file.as_deref().map(absolute).ok_or(UsageError::TokenFileMissing)?;
-            Ok(VaultConfig::Remote { url, token_file })
-        }
-        VaultAddress::Demo => embedded(args).map(|()| VaultConfig::Demo),
-        VaultAddress::Local(name) => {
-            embedded(args)?;
-            let store = LocalStore::of_vault(&name, key_file)?;
-            Ok(VaultConfig::Local(name, store))
-        }
-    }
-}
-
-/// What only a vault behind https has a use for.
-fn embedded(args: &MountArgs) -> Result<(), UsageError> {
-    let useless = [
-        (args.token_file.is_some(), "--token-file"),
-        (args.ca_bundle.is_some(), "--ca-bundle"),
-        (args.no_verify_challenge_resource, "--no-verify-challenge-resource"),
-    ];
-    match useless.iter().find(|(given, _)| *given) {
-        Some((_, flag)) => Err(UsageError::NotForEmbedded(flag)),
-        None => Ok(()),
-    }
-}
-
-fn check_values(args: &MountArgs) -> Result<(), UsageError> {
-    if args.deadline.is_zero() {
-        return Err(UsageError::NoDeadline);
-    }
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
-    if args.api_version.is_empty() || !args.api_version.bytes().all(legal) {
-        return Err(UsageError::ApiVersion(args.api_version.clone()));
-    }
-    Ok(())
 }

@@ -4,11 +4,13 @@
 //! Everything is put together here, and nothing imports this room. Refuses logic of its own.
 
 mod background;
+mod connect;
 mod embedded;
 mod emulator;
 mod failure;
 mod logging;
 mod private_folder;
+mod request;
 
 use std::io;
 use std::path::Path;
@@ -21,18 +23,18 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{info, warn};
 
-use crate::auth::Credential;
 use crate::cache::Cached;
-use crate::config::{MountConfig, VaultConfig};
+use crate::config::MountConfig;
 use crate::fs::{Fs, FsSettings};
 use crate::fuse::{self, Kernel, Mounted, Serving, Unmounted};
 use crate::sys::forbid_dumps;
-use crate::vault::http::{HttpSettings, HttpVault};
-use crate::vault::{Denial, Vault, VaultError, VaultErrorKind};
+use crate::vault::http::HttpVault;
+use crate::vault::{Vault, VaultError, VaultErrorKind};
 use background::Parent;
-use embedded::Embedded;
+use connect::{connect, credential};
 pub use emulator::emulator;
 pub use failure::Failure;
+pub use request::request;
 
 /// Threads for calls that wait for the vault.
 const WORKERS: usize = 2;
@@ -68,9 +70,10 @@ fn serve(config: &MountConfig, parent: Option<Parent>) -> Result<(), Failure> {
     forbid_dumps().map_err(|error| Failure::system("cannot forbid core dumps", &error))?;
     logging::start(config.log_level, parent.is_some());
     fuse::check(&config.directory)?;
+    let credential = credential(&config.access)?;
     let runtime = runtime()?;
     let result = runtime.block_on(async {
-        let (vault, _embedded) = connect(config).await?;
+        let (vault, _embedded) = connect(&config.access, credential).await?;
         authenticate(&vault).await?;
         let mount = Mount::new(config, vault)?;
         mount.until_the_end(parent).await
@@ -86,34 +89,12 @@ fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|error| Failure::system("cannot start the runtime", &error))
 }
 
-/// A client for the vault, and the vault itself if it is ours to run.
-async fn connect(config: &MountConfig) -> Result<(HttpVault, Option<Embedded>), Failure> {
-    let settings = |base, socket| HttpSettings {
-        base,
-        socket,
-        ca_bundle: config.ca_bundle.clone(),
-        api_version: config.api_version.clone(),
-        verify_resource: config.verify_resource,
-        deadline: config.deadline,
-    };
-    let embedded = match &config.vault {
-        VaultConfig::Remote { url, token_file } => {
-            let credential = Credential::from_file(token_file.clone());
-            return Ok((HttpVault::new(settings(url.clone(), None), credential)?, None));
-        }
-        VaultConfig::Demo => Embedded::demo().await?,
-        VaultConfig::Local(name, store) => Embedded::local(name, store).await?,
-    };
-    let settings = settings(embedded.base()?, Some(embedded.socket()));
-    Ok((HttpVault::new(settings, embedded.credential())?, Some(embedded)))
-}
-
 /// One page of the listing shows whether the vault is there and lets us in. It need not let us list:
 /// who may only get is let in as well.
 async fn authenticate(vault: &HttpVault) -> Result<(), Failure> {
     match vault.secrets().next().await {
         None | Some(Ok(_)) => Ok(()),
-        Some(Err(VaultError { kind: VaultErrorKind::Denied(Denial::Permission), .. })) => {
+        Some(Err(VaultError { kind: VaultErrorKind::Denied(denial), .. })) if denial.is_permission() => {
             warn!("the vault does not let us list: files can be opened by name only");
             Ok(())
         }
@@ -138,7 +119,7 @@ impl Mount {
         if mounted.made_directory() {
             say(&format!("made the mount point {}", mounted.path().display()));
         }
-        let (serving, kernel) = fuse::serve(Arc::clone(&fs), connection, config.deadline).map_err(|error| {
+        let (serving, kernel) = fuse::serve(Arc::clone(&fs), connection, config.access.deadline).map_err(|error| {
             let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
             Failure::system("the kernel does not speak FUSE as expected", &error)
         })?;

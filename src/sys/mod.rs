@@ -5,12 +5,14 @@
 #![allow(unsafe_code)]
 
 mod descriptor;
+mod environment;
 mod mount_api;
 mod process;
 mod secret_bytes;
 mod wiping_allocator;
 
 pub use descriptor::receive_descriptor;
+pub use environment::take_from_environment;
 pub use mount_api::{MountAttributes, mount_fuse};
 pub use process::forbid_dumps;
 pub use secret_bytes::SecretBytes;
