@@ -3,16 +3,31 @@
 //! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
+mod access;
+mod cache;
+mod mount_helper;
+mod ready;
+mod request;
+mod rotation;
 mod writing;
 
+use std::env;
+use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{EmulatorConfig, MountConfig};
+use crate::config::{EmulatorConfig, MountConfig, RequestConfig};
 use crate::daemon::{self, Failure};
+pub use access::{AccessArgs, Auth, AuthArgs, Cloud};
+pub use cache::CacheArgs;
+pub use ready::{ReadyArgs, ReadyWhen};
+pub use request::RequestArgs;
+pub use rotation::RotationArgs;
 pub use writing::{OnDeleted, Settle, WritingArgs};
 
 const AFTER_HELP: &str = "\
@@ -21,7 +36,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
 
 Try it without Azure:
   akvfs mount demo: /tmp/vault
-  ls /tmp/vault/secrets; cat /tmp/vault/values/db-password
+  ls /tmp/vault/secrets; cat /tmp/vault/values/database-password
   akvfs unmount /tmp/vault";
 
 /// Mounts the secrets of an Azure Key Vault as a directory.
@@ -42,6 +57,8 @@ enum Command {
     Wait(WaitArgs),
     /// Bring back what was deleted through a mount
     Undelete(UndeleteArgs),
+    /// Send one request to a vault by hand, and show the answer
+    Request(Box<RequestArgs>),
     /// Run the embedded vault alone, for tests and for trying things out
     Emulator(Box<EmulatorArgs>),
 }
@@ -53,11 +70,12 @@ Reading DIR/values/NAME, or DIR/secrets/NAME/current, gives the newest value; DI
 has one file per version, and properties.json. `mount` returns when the mount can be used; it goes on
 in the background until `akvfs unmount DIR`, or SIGTERM.
 
-To sign in with what the Azure CLI has:
+Where nothing else is said, akvfs signs in by the first of these of which there is a sign: --token-file,
+an application's secret or certificate (--client-id), a workload identity, a managed identity, az, azd.
+It says which in the log, and tries no other. With a token that somebody else gets:
   (umask 077; az account get-access-token --resource https://vault.azure.net \\
      --query accessToken --output tsv > token)
-  akvfs mount my-vault /mnt/vault --token-file token
-The file is read again whenever it changes; a token lives for about an hour.")]
+  akvfs mount my-vault /mnt/vault --token-file token")]
 pub struct MountArgs {
     /// NAME, NAME.vault.azure.net, https://HOST[:PORT], local:[NAME] for an embedded vault that is kept on
     /// this machine, or demo: for one in memory with examples
@@ -69,31 +87,18 @@ pub struct MountArgs {
     /// Stay in the foreground and log to stderr
     #[arg(short, long)]
     pub foreground: bool,
-    /// For how long a value or a listing is served without asking the vault again
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration, help_heading = "Vault")]
-    pub ttl: Duration,
-    /// After how long a call that waits for the vault ends with ETIMEDOUT
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Vault")]
-    pub deadline: Duration,
-    /// How to sign in
-    #[arg(long, value_name = "HOW", default_value = "token-file", help_heading = "Vault")]
-    pub auth: Auth,
-    /// A file with a bearer token for the vault; read again whenever it changes
-    #[arg(long, value_name = "FILE", help_heading = "Vault")]
-    pub token_file: Option<PathBuf>,
-    /// Trust these certificate authorities (PEM) besides the system's
-    #[arg(long, value_name = "FILE", help_heading = "Vault")]
-    pub ca_bundle: Option<PathBuf>,
-    /// Send the token even if the vault names a resource that is not its parent domain
-    #[arg(long, help_heading = "Vault")]
-    pub no_verify_challenge_resource: bool,
-    /// The file with the key of a local: vault, 64 hexadecimal digits [default: the systemd credential
-    /// akvfs-key, or else a file made beside the vault, which protects copies of the vault alone]
-    #[arg(long, value_name = "FILE", help_heading = "Vault")]
-    pub key_file: Option<PathBuf>,
-    /// Version of the REST API to speak
-    #[arg(long, value_name = "VERSION", default_value = "2025-07-01", help_heading = "Vault")]
-    pub api_version: String,
+    /// What `mount` waits for
+    #[command(flatten)]
+    pub ready: ReadyArgs,
+    /// How to reach the vault.
+    #[command(flatten)]
+    pub access: AccessArgs,
+    /// How long answers are served.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    /// What follows a change.
+    #[command(flatten)]
+    pub rotation: RotationArgs,
     /// Owner of all files [default: who mounts]
     #[arg(long, value_name = "UID", help_heading = "Files")]
     pub uid: Option<u32>,
@@ -132,13 +137,6 @@ pub enum Spin {
     Off,
 }
 
-/// How to sign in to the vault.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// A bearer token from the file that --token-file names
-    TokenFile,
-}
-
 /// How much to log.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogLevel {
@@ -160,6 +158,9 @@ struct UnmountArgs {
     /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
     #[arg(long)]
     lazy: bool,
+    /// Say nothing, and succeed, if nothing of akvfs is mounted there
+    #[arg(long)]
+    quiet: bool,
 }
 
 #[derive(Args, Debug)]
@@ -230,10 +231,19 @@ pub struct EmulatorArgs {
     pub token_out: Option<PathBuf>,
 }
 
+/// mount(8)'s exit code for a mount that failed.
+const MOUNT_FAILED: u8 = 32;
+/// systemd 252 misses a mount whose helper ends the moment that it appears.
+const HELPER_PAUSE: Duration = Duration::from_millis(50);
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.command) {
+    let line: Vec<OsString> = env::args_os().collect();
+    if let Some(request) = mount_helper::request(&line) {
+        return help_mount(&request);
+    }
+    let arguments = line.get(1..).unwrap_or_default();
+    match run(Cli::parse().command, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure);
@@ -242,19 +252,46 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Mount(args) => daemon::mount(MountConfig::from_args(&args)?),
-        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
-        Command::Wait(args) => daemon::wait(&args.path),
-        Command::Undelete(args) => daemon::undelete(&args.directory, args.since),
-        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
+/// As mount(8)'s helper: every failure is one to it.
+fn help_mount(request: &mount_helper::Request) -> ExitCode {
+    let line = iter::once(&OsString::from("akvfs")).chain(&request.arguments).cloned().collect::<Vec<_>>();
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // or nobody listens
+            return ExitCode::from(MOUNT_FAILED);
+        }
+    };
+    if request.fake {
+        return ExitCode::SUCCESS;
+    }
+    match run(cli.command, &request.arguments) {
+        Ok(()) => {
+            thread::sleep(HELPER_PAUSE);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(MOUNT_FAILED)
+        }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one error line")]
 fn complain(failure: &Failure) {
-    eprintln!("akvfs: {failure}");
+    if !failure.is_told() {
+        daemon::say(failure);
+    }
+}
+
+fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
+    match command {
+        Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
+        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy, args.quiet),
+        Command::Wait(args) => daemon::wait(&args.path),
+        Command::Undelete(args) => daemon::undelete(&args.directory, args.since),
+        Command::Request(args) => daemon::request(RequestConfig::from_args(&args)?),
+        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
+    }
 }
 
 #[cfg(test)]

@@ -53,7 +53,7 @@ impl Embedded {
 
     pub(super) fn credential(&self) -> Credential {
         let vault = self.vault.clone();
-        Credential::Issued(Box::new(move || vault.issue_token(TOKEN_LIFETIME)))
+        Credential::issued(Box::new(move || vault.issue_token(TOKEN_LIFETIME)))
     }
 }
 

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 
+use crate::auth::AuthError;
 use crate::config::UsageError;
 use crate::emulator::EmulatorError;
 use crate::fuse::{MountError, UnmountError};
-use crate::vault::http::HttpSetupError;
+use crate::vault::http::{HttpSetupError, RawCallError};
 use crate::vault::{Denial, VaultError, VaultErrorKind};
 
 /// A failed command: one line for the person, one number for the script.
@@ -29,8 +30,34 @@ impl Failure {
         self.code
     }
 
+    /// Whether the person has been told why: by the process in the background, which shares the terminal.
+    pub fn is_told(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    /// The failure of the process in the background.
+    pub(super) fn told(code: u8) -> Failure {
+        Failure { code, message: String::new() }
+    }
+
     pub(super) fn other(message: String) -> Failure {
         Failure { code: OTHER, message }
+    }
+
+    /// A request that was written wrong.
+    pub(super) fn unsendable(error: RawCallError) -> Failure {
+        Failure { code: USAGE, message: error.to_string() }
+    }
+
+    /// What an answer by hand amounts to; `None` for a success.
+    pub(super) fn of_status(status: u16) -> Option<Failure> {
+        let code = match status {
+            200..=299 => return None,
+            401 | 403 => AUTHENTICATION,
+            500..=599 => VAULT,
+            _ => OTHER,
+        };
+        Some(Failure { code, message: format!("the vault answered HTTP {status}") })
     }
 
     pub(super) fn system(what: &str, error: &io::Error) -> Failure {
@@ -52,7 +79,9 @@ impl From<UsageError> for Failure {
 
 impl From<MountError> for Failure {
     fn from(error: MountError) -> Failure {
-        let code = if matches!(error, MountError::AlreadyMounted(_)) { ALREADY_MOUNTED } else { OTHER };
+        let ours_is_there =
+            matches!(error, MountError::AlreadyMounted(_) | MountError::AnotherUsers { .. } | MountError::Silent(_));
+        let code = if ours_is_there { ALREADY_MOUNTED } else { OTHER };
         Failure { code, message: error.to_string() }
     }
 }
@@ -70,6 +99,12 @@ impl From<HttpSetupError> for Failure {
     }
 }
 
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Failure {
+        Failure { code: AUTHENTICATION, message: error.to_string() }
+    }
+}
+
 impl From<EmulatorError> for Failure {
     fn from(error: EmulatorError) -> Failure {
         Failure::other(error.to_string())
@@ -79,13 +114,16 @@ impl From<EmulatorError> for Failure {
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Failure {
         let code = match error.kind {
-            VaultErrorKind::Unauthenticated
+            VaultErrorKind::Unauthenticated(_)
             | VaultErrorKind::NoToken(_)
-            | VaultErrorKind::Denied(Denial::Permission) => AUTHENTICATION,
-            VaultErrorKind::Denied(Denial::Network | Denial::Managed)
+            | VaultErrorKind::Denied(Denial::Role(_) | Denial::Policy(_)) => AUTHENTICATION,
+            VaultErrorKind::Denied(Denial::Firewall | Denial::PrivateLink | Denial::Managed | Denial::Unsaid)
             | VaultErrorKind::Disabled
             | VaultErrorKind::Throttled(_)
             | VaultErrorKind::Conflict
+            | VaultErrorKind::SoftDeleted
+            | VaultErrorKind::Taken
+            | VaultErrorKind::Invalid(_)
             | VaultErrorKind::Rejected(_)
             | VaultErrorKind::Server(_)
             | VaultErrorKind::Unreachable(_)

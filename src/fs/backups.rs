@@ -176,7 +176,7 @@ impl<V: Vault> Fs<V> {
 
 fn restore_error(error: VaultError) -> FsError {
     match error.kind {
-        VaultErrorKind::Conflict => FsError::Exists(
+        VaultErrorKind::Conflict | VaultErrorKind::Taken => FsError::Exists(
             "the vault has a secret of the name in this backup, live or deleted, and restores over none: delete and \
              purge it first; after a purge a name is free only some 20 s later"
                 .into(),

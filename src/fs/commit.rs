@@ -10,16 +10,11 @@ use tokio::time::timeout;
 use super::answer::{Answer, Done};
 use super::draft::{Base, Draft};
 use super::encoding::{self, Encoding};
-use super::error::DELETED_BUT_RECOVERABLE;
 use super::scratch::ScratchFile;
 use super::{Fs, FsError};
 use crate::vault::{
-    Changes, Denial, Item, NewSecret, Properties, Secret, SecretBytes, SecretName, Vault, VaultError, VaultErrorKind,
-    VersionId,
+    Changes, Item, NewSecret, Properties, Secret, SecretBytes, SecretName, Vault, VaultError, VaultErrorKind, VersionId,
 };
-
-/// Between an answer of "no" that may pass, and the next try.
-const PAUSE: Duration = Duration::from_millis(200);
 
 /// The newest version, as the vault has it at this moment.
 enum Newest {
@@ -166,12 +161,12 @@ impl<V: Vault> Fs<V> {
     }
 
     async fn newest(&self, name: &SecretName) -> Result<Newest, FsError> {
-        match self.vault.fresh(name).await {
+        match self.vault.get_now(name, None).await {
             Ok(Some(secret)) => Ok(Newest::Whole(secret)),
             Ok(None) => Ok(Newest::None),
             // Who may not read, and who meets a disabled version, can still write: the listing tells what
             // is to carry over.
-            Err(VaultError { kind: VaultErrorKind::Disabled | VaultErrorKind::Denied(Denial::Permission), .. }) => {
+            Err(error) if error.kind == VaultErrorKind::Disabled || is_permission(&error) => {
                 match self.describe(name, None).await? {
                     Some(super::facts::Description::WithoutValue(item)) => Ok(Newest::WithoutValue(item)),
                     Some(super::facts::Description::Whole(secret)) => Ok(Newest::Whole(secret)),
@@ -214,29 +209,21 @@ impl<V: Vault> Fs<V> {
         Ok(Arc::clone(secret))
     }
 
-    /// One set. If its answer is lost, the newest version tells whether it has been carried out, and only if
-    /// not it is sent once more.
+    /// One set. Where it failed in a way that tells nothing of what became of it, the newest version does.
     async fn put(
         self: &Arc<Self>,
         name: &SecretName,
         before: Option<VersionId>,
         new: NewSecret,
     ) -> Result<Arc<Secret>, FsError> {
-        let error = match self.set(name, copy(&new)).await {
+        let value = SecretBytes::new(new.value.expose().to_vec());
+        let error = match self.set(name, new).await {
             Ok(secret) => return Ok(secret),
             Err(error) if !is_lost(&error) => return Err(set_error(error)),
             Err(error) => error,
         };
-        tokio::time::sleep(PAUSE).await;
-        match self.vault.fresh(name).await {
-            Ok(Some(found)) if Some(found.version) != before => {
-                if found.value.expose() == new.value.expose() {
-                    Ok(found)
-                } else {
-                    Err(error.into())
-                }
-            }
-            Ok(found) if found.is_some() == before.is_some() => self.set(name, new).await.map_err(set_error),
+        match self.vault.get_now(name, None).await {
+            Ok(Some(found)) if Some(found.version) != before && found.value.expose() == value.expose() => Ok(found),
             Ok(_) | Err(_) => Err(error.into()),
         }
     }
@@ -254,15 +241,6 @@ fn same(secret: &Secret, bytes: &[u8], text: &SecretBytes) -> bool {
     secret.value.expose() == text.expose() || encoding::decoded(secret).is_some_and(|decoded| decoded.expose() == bytes)
 }
 
-fn copy(new: &NewSecret) -> NewSecret {
-    NewSecret {
-        value: SecretBytes::new(new.value.expose().to_vec()),
-        content_type: new.content_type.clone(),
-        tags: new.tags.clone(),
-        ..*new
-    }
-}
-
 /// Whether a call may have been carried out although it failed.
 pub(super) fn is_lost(error: &VaultError) -> bool {
     match error.kind {
@@ -273,16 +251,23 @@ pub(super) fn is_lost(error: &VaultError) -> bool {
         | VaultErrorKind::Aborted => true,
         VaultErrorKind::Disabled
         | VaultErrorKind::Denied(_)
-        | VaultErrorKind::Unauthenticated
+        | VaultErrorKind::Unauthenticated(_)
         | VaultErrorKind::NoToken(_)
         | VaultErrorKind::Throttled(_)
         | VaultErrorKind::Conflict
+        | VaultErrorKind::SoftDeleted
+        | VaultErrorKind::Taken
+        | VaultErrorKind::Invalid(_)
         | VaultErrorKind::Rejected(_) => false,
     }
 }
 
+fn is_permission(error: &VaultError) -> bool {
+    matches!(error.kind, VaultErrorKind::Denied(denial) if denial.is_permission())
+}
+
 fn set_error(error: VaultError) -> FsError {
-    if error.code.as_deref() == Some(DELETED_BUT_RECOVERABLE) {
+    if error.kind == VaultErrorKind::SoftDeleted {
         return FsError::Exists(
             "a soft-deleted secret still has this name: recover it with `mv deleted/NAME secrets/`, or mount with \
              --on-deleted recover"

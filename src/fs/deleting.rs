@@ -102,7 +102,7 @@ impl<V: Vault> Fs<V> {
         match self.on_the_wire(async move { fs.vault.delete(&asked).await }).await {
             Ok(Some(item)) => Ok(Some(item)),
             Ok(None) => Err(FsError::NotFound),
-            Err(error) if is_lost(&error) => match self.vault.fresh(name).await {
+            Err(error) if is_lost(&error) => match self.vault.get_now(name, None).await {
                 Ok(None) => Ok(None), // its answer was lost, but it has been carried out
                 Ok(Some(_)) | Err(_) => Err(error.into()),
             },
@@ -124,7 +124,7 @@ impl<V: Vault> Fs<V> {
         let recovered = match self.on_the_wire(async move { fs.vault.recover(&asked).await }).await {
             Ok(Some(item)) => item,
             Ok(None) => return Err(FsError::NotFound),
-            Err(error) if is_lost(&error) || is_live_already(&error) => match self.vault.fresh(name).await {
+            Err(error) if is_lost(&error) || is_live_already(&error) => match self.vault.get_now(name, None).await {
                 Ok(Some(_)) => {
                     self.work.deleted.forget(name);
                     return Ok(());

@@ -131,7 +131,8 @@ impl<V: Vault> Fs<V> {
     /// An entry of a READDIRPLUS has reached the kernel, which counts it as a lookup.
     pub fn told(&self, entry: &Entry) {
         if entry.dots.is_none() {
-            self.inodes.lock().remember(&entry.node, entry.shown.attributes.size);
+            let attributes = &entry.shown.attributes;
+            self.inodes.lock().remember(&entry.node, attributes.inode, attributes.size);
         }
     }
 

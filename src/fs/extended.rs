@@ -189,9 +189,7 @@ impl<V: Vault> Fs<V> {
     }
 
     fn add_age(&self, name: &SecretName, version: Option<VersionId>, sheet: &mut Sheet) {
-        let known = self.vault.known(name, version).map(|known| known.fresh_for);
-        let known = known.or_else(|| self.vault.known_item(name).map(|known| known.fresh_for));
-        let age = known.map(|fresh_for| self.settings.ttl.saturating_sub(fresh_for).as_secs());
+        let age = self.vault.age(name, version).or_else(|| self.vault.age_of_listing()).map(|age| age.as_secs());
         sheet.add(Extended::Age, age.map(|age| age.to_string()));
     }
 
@@ -249,7 +247,7 @@ impl<V: Vault> Fs<V> {
         if pending || !matches!(attribute, Extended::Tag(_)) {
             return Ok((None, version));
         }
-        let newest = if version.is_none() { self.vault.fresh(name).await.ok().flatten() } else { None };
+        let newest = if version.is_none() { self.vault.get_now(name, None).await.ok().flatten() } else { None };
         match newest {
             Some(secret) => Ok((secret.properties.tags.clone(), Some(secret.version))),
             None => {

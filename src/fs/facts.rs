@@ -187,7 +187,7 @@ impl<V: Vault> Fs<V> {
 
     async fn described(&self, node: &Node, name: &SecretName, version: Option<VersionId>) -> Result<Facts, FsError> {
         let description = self.describe(name, version).await?.ok_or(FsError::NotFound)?;
-        let fresh_for = self.vault.known(name, version).map_or(Duration::ZERO, |known| known.fresh_for);
+        let fresh_for = self.vault.peek(name, version).map_or(Duration::ZERO, |known| known.fresh_for);
         Ok(description.facts(node, fresh_for))
     }
 
@@ -221,7 +221,7 @@ impl<V: Vault> Fs<V> {
             None if node.is_described_by_value() => (node.secret()?, None),
             None => return None,
         };
-        let Known { answer, fresh_for } = self.vault.known(name, version)?;
+        let Known { answer, fresh_for } = self.vault.peek(name, version)?;
         let found = answer.ok()?;
         Some(found.ok_or(FsError::NotFound).map(|secret| Description::Whole(secret).facts(node, fresh_for)))
     }

@@ -37,7 +37,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::tree::{Attributes, Inodes, Node, Ownership};
-use crate::vault::Vault;
+use crate::vault::{SecretName, Vault};
 pub use answer::{Answer, Done};
 pub use caller::{Caller, Process};
 use desk::Work;
@@ -99,6 +99,17 @@ pub struct Shown {
     pub name_for: Duration,
 }
 
+/// A place that the kernel knows, in its terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub inode: u64,
+    /// The number of the directory that it is in.
+    pub parent: u64,
+    /// Its name there.
+    pub name: String,
+}
+
 /// The filesystem: a tree over a vault, and what is open in it.
 pub struct Fs<V> {
     vault: V,
@@ -138,7 +149,7 @@ impl<V: Vault> Fs<V> {
         let fs = Arc::clone(self);
         Answer::of(async move {
             let shown = fs.shown(&node, &fs.for_lookup(&node).await?);
-            fs.inodes.lock().remember(&node, shown.attributes.size);
+            fs.inodes.lock().remember(&node, shown.attributes.inode, shown.attributes.size);
             Ok(shown)
         })
     }
@@ -166,6 +177,17 @@ impl<V: Vault> Fs<V> {
         self.inodes.lock().tell(inode, size);
     }
 
+    /// Where the kernel knows a secret.
+    pub fn places_of(&self, name: &SecretName) -> Vec<Place> {
+        let inodes = self.inodes.lock();
+        let place = |(inode, node): (u64, &Node)| Place {
+            inode,
+            parent: inodes.number(&node.parent()),
+            name: node.name().into_owned(),
+        };
+        inodes.of_secret(name).map(place).collect()
+    }
+
     /// All inodes that the kernel knows, save the root.
     pub fn known_inodes(&self) -> Vec<u64> {
         self.inodes.lock().numbers().collect()
@@ -176,6 +198,11 @@ impl<V: Vault> Fs<V> {
         let mut inodes = self.inodes.lock();
         let (inode, told) = inodes.number_and_size(node);
         inodes.tell(inode, told.max(end));
+    }
+
+    /// Where in the mount an inode is, for the log; `None` once the kernel has forgotten it.
+    pub fn path(&self, inode: u64) -> Option<String> {
+        self.node(inode).map(|node| node.path())
     }
 
     fn node(&self, inode: u64) -> Option<Node> {

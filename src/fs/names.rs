@@ -152,7 +152,7 @@ impl<V: Vault> Fs<V> {
         if self.work.desk(name, |desk| desk.pending.is_some()) || self.work.settling.is_recovering(name) {
             return taken();
         }
-        match self.vault.fresh(name).await {
+        match self.vault.get_now(name, None).await {
             Ok(Some(_)) => return taken(),
             Err(VaultError { kind: VaultErrorKind::Disabled, .. }) => return taken(),
             // Who may not read finds out when the value is set.

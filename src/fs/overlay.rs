@@ -282,7 +282,7 @@ impl<V: Vault> Fs<V> {
 
     /// The kernel is told of a place by its name.
     pub(super) fn told_of(&self, node: &Node, shown: Shown) -> Shown {
-        self.inodes.lock().remember(node, shown.attributes.size);
+        self.inodes.lock().remember(node, shown.attributes.inode, shown.attributes.size);
         shown
     }
 }

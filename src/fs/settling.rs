@@ -119,7 +119,7 @@ impl<V: Vault> Fs<V> {
     async fn has_settled(&self, name: &SecretName, way: &Way) -> bool {
         match way {
             Way::Deleting(_) => has_come(self.vault.deleted(name).await),
-            Way::Recovering(_) => has_come(self.vault.fresh(name).await),
+            Way::Recovering(_) => has_come(self.vault.get_now(name, None).await),
             Way::Purging => !matches!(self.vault.deleted(name).await, Ok(Some(_))),
         }
     }

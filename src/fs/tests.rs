@@ -15,7 +15,7 @@ type Tree = Arc<Fs<Cached<Double>>>;
 
 fn tree(secrets: &[(&str, &str)]) -> (Double, Tree) {
     let double = Double::with(secrets);
-    let cache = CacheSettings { ttl: Duration::from_secs(60), negative_ttl: Duration::from_secs(5), entries: 100 };
+    let cache = CacheSettings { entries: 100, ..CacheSettings::default() };
     let ownership = Ownership { uid: 7, gid: 8, file_mode: 0o400, directory_mode: 0o500, writable: false };
     (double.clone(), Fs::new(Cached::new(double, cache), settings(ownership)))
 }

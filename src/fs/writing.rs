@@ -214,7 +214,7 @@ impl<V: Vault> Fs<V> {
         if !draft.lock().is_unread() {
             return Ok(());
         }
-        let newest = self.vault.fresh(name).await?.ok_or(FsError::NotFound)?;
+        let newest = self.vault.get_now(name, None).await?.ok_or(FsError::NotFound)?;
         let decoded = encoding::decoded(&newest);
         let bytes = decoded.as_deref().unwrap_or(&newest.value).expose();
         draft.lock().start_from(Some(newest.version), bytes)

@@ -15,8 +15,9 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::caller::caller;
+use super::complaints::{Complaints, Origin};
 use super::kernel::Kernel;
-use super::reply::{Origin, caught, file_attr, file_type, refused, settle};
+use super::reply::{caught, file_attr, file_type, settle};
 use super::spin::Spin;
 use crate::fs::{Answer, Entries, Fs, FsError, NewAttributes, Opened, Shown, is_writer};
 use crate::vault::Vault;
@@ -28,18 +29,23 @@ const NAME_MAX: u32 = 127;
 /// Requests in the background, which readahead and asynchronous reads are; fuser's own default is 16.
 const BACKGROUND: u16 = 1024;
 
+/// What the filesystem gives no file as its handle.
+const NOTHING_OPEN: u64 = 0;
+
 pub(super) struct Adapter<V> {
     fs: Arc<Fs<V>>,
     kernel: Kernel,
     spin: Option<Spin>,
     runtime: Handle,
     deadline: Duration,
+    complaints: Arc<Complaints<V>>,
 }
 
 impl<V: Vault> Adapter<V> {
     /// Runs within a tokio runtime, whose tasks will wait for the vault.
     pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, spin: Option<Spin>, deadline: Duration) -> Adapter<V> {
-        Adapter { fs, kernel, spin, runtime: Handle::current(), deadline }
+        let complaints = Arc::new(Complaints::new(Arc::clone(&fs)));
+        Adapter { fs, kernel, spin, runtime: Handle::current(), deadline, complaints }
     }
 
     fn settle<T: Send + 'static>(
@@ -61,10 +67,11 @@ impl<V: Vault> Adapter<V> {
     ) {
         self.seen();
         let (fs, name) = (Arc::clone(&self.fs), name.map(OsStr::to_owned));
+        let complaints = Arc::clone(&self.complaints);
         settle(&self.runtime, self.deadline, origin, work, move |result| {
             reply(result.map_err(|error| {
                 fs.refused(origin.inode, name.as_deref(), &error);
-                refused(origin, &error)
+                complaints.refused(origin, &error)
             }));
         });
     }
@@ -72,7 +79,7 @@ impl<V: Vault> Adapter<V> {
     fn write_refused(&self, operation: &'static str, request: &Request, inode: INodeNo, name: &OsStr) -> Errno {
         let error = self.fs.no_such_kind();
         self.fs.refused(inode.0, Some(name), &error);
-        refused(origin(operation, request, inode), &error)
+        self.complaints.refused(origin(operation, request, inode), &error)
     }
 
     /// A request has come, of those that come in bursts.
@@ -137,6 +144,9 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.kernel.is_touch(request.pid()) {
+            return opened(reply, NOTHING_OPEN);
+        }
         if self.fs.is_written(inode.0, flags.0) {
             let answer = |result: Result<u64, Errno>| match result {
                 Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO),
@@ -184,7 +194,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         self.seen();
         match caught(|| self.fs.snapshot(handle.0)) {
             Ok(snapshot) => reply.data(snapshot.expose_range(offset, size as usize)),
-            Err(error) => reply.error(refused(origin("read", request, inode), &error)),
+            Err(error) => reply.error(self.complaints.refused(origin("read", request, inode), &error)),
         }
     }
 
@@ -262,7 +272,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
     fn opendir(&self, request: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match caught(|| self.fs.opendir(inode.0)) {
             Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
-            Err(error) => reply.error(refused(origin("opendir", request, inode), &error)),
+            Err(error) => reply.error(self.complaints.refused(origin("opendir", request, inode), &error)),
         }
     }
 
@@ -369,6 +379,9 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
+        if self.kernel.is_touch(request.pid()) {
+            return self.getattr(request, inode, None, reply);
+        }
         let answer = |result: Result<Shown, Errno>| match result {
             Ok(shown) => reply.attr(&shown.attributes_for, &file_attr(&shown.attributes)),
             Err(errno) => reply.error(errno),

@@ -4,23 +4,14 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{Errno, FileAttr, FileType, INodeNo};
+use fuser::{FileAttr, FileType, INodeNo};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tracing::Level;
 
+use super::complaints::Origin;
 use super::interrupt;
 use crate::fs::{Answer, Done, FsError};
 use crate::tree::{Attributes, FileKind};
-
-/// Where a request came from, for the log and for signals.
-#[derive(Clone, Copy)]
-pub(super) struct Origin {
-    pub(super) operation: &'static str,
-    pub(super) inode: u64,
-    /// The caller's thread; 0 when the kernel asks for itself or hides it.
-    pub(super) pid: u32,
-}
 
 /// Runs an operation and replies: at once if the answer is there, else from a task that waits for the
 /// vault, the deadline, or a signal to the caller, whichever comes first. A panic fails this request
@@ -82,17 +73,6 @@ async fn until_interrupted<T>(
 /// Runs what needs no vault. A panic fails this request alone: past the callback it would end the loop.
 pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, FsError>) -> Result<T, FsError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(FsError::Broken))
-}
-
-/// Logs a failure at the level that it owns, and gives its number.
-pub(super) fn refused(origin: Origin, error: &FsError) -> Errno {
-    let Origin { operation, inode, pid } = origin;
-    match error.level() {
-        Level::ERROR => tracing::error!(operation, inode, pid, "{error}"),
-        Level::WARN => tracing::warn!(operation, inode, pid, "{error}"),
-        _ => tracing::debug!(operation, inode, pid, "{error}"),
-    }
-    Errno::from_i32(error.errno())
 }
 
 /// The kernel's form of attributes.

@@ -4,11 +4,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod background;
 mod editors;
+mod foreground;
+mod freshness;
+mod interference;
 mod lifecycle;
 mod listing;
 mod managing;
 mod programs;
+mod readiness;
 mod reading;
 mod refusals;
 mod sizes;
