@@ -152,12 +152,14 @@ impl<V: Vault> Fs<V> {
 
     /// A secret that is being deleted or recovered takes no write; `--on-deleted recover` waits for it.
     async fn settled_for_writing(&self, name: &SecretName) -> Result<(), FsError> {
-        match self.work.settling.check(name) {
-            Err(_) if self.settings.writing.recover_deleted && self.work.settling.is_recovering(name) => {
-                self.work.settling.wait(name, self.settings.writing.settle_timeout).await
-            }
-            checked => checked,
+        if self.waits_for_recovery(name) {
+            return self.work.settling.wait(name, self.settings.writing.settle_timeout).await;
         }
+        self.work.settling.check(name)
+    }
+
+    pub(super) fn waits_for_recovery(&self, name: &SecretName) -> bool {
+        self.settings.writing.recover_deleted && self.work.settling.is_recovering(name)
     }
 
     async fn newest(&self, name: &SecretName) -> Result<Newest, FsError> {

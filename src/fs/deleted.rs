@@ -4,9 +4,10 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use parking_lot::Mutex;
 use serde_json::json;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::caller::Process;
@@ -129,20 +130,28 @@ impl<V: Vault> Fs<V> {
         None
     }
 
-    /// The listing of deleted secrets, as a directory reads it.
+    /// The listing of deleted secrets, as a directory reads it. It grows in a task of its own, since who
+    /// reads a directory looks for the next page outside of the runtime.
     pub(super) fn deleted_pages(self: &Arc<Self>) -> Pages {
         let fs = Arc::clone(self);
-        let pages = self.vault.deleted_secrets();
-        pages
-            .map(move |page| {
-                page.map(|page| {
-                    for deleted in page.iter() {
-                        fs.work.deleted.remember(&deleted.item.name, Some(Arc::new(deleted.clone())));
-                    }
-                    page.iter().map(|deleted| deleted.item.clone()).collect::<Page<Item>>()
-                })
-            })
-            .boxed()
+        let (sender, receiver) = mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            let mut pages = fs.vault.deleted_secrets();
+            while let Some(page) = pages.next().await {
+                let page = page.map(|page| fs.remembered(&page));
+                if sender.send(page).is_err() {
+                    return; // nobody reads on
+                }
+            }
+        });
+        stream::unfold(receiver, |mut pages| async { pages.recv().await.map(|page| (page, pages)) }).boxed()
+    }
+
+    fn remembered(&self, page: &Page<DeletedItem>) -> Page<Item> {
+        for deleted in page.iter() {
+            self.work.deleted.remember(&deleted.item.name, Some(Arc::new(deleted.clone())));
+        }
+        page.iter().map(|deleted| deleted.item.clone()).collect()
     }
 }
 

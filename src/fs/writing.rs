@@ -101,7 +101,9 @@ impl<V: Vault> Fs<V> {
     }
 
     pub(super) fn open_current(&self, name: &SecretName, truncated: bool, caller: &Caller) -> Result<u64, FsError> {
-        self.work.settling.check(name)?;
+        if !self.waits_for_recovery(name) {
+            self.work.settling.check(name)?;
+        }
         let is_new = self.work.desk(name, |desk| desk.pending.is_some() || desk.hidden.is_some());
         let draft = if truncated || is_new { Draft::empty() } else { Draft::default() };
         let target = Target::Current(name.clone(), Mutex::new(draft));

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod files;
 mod javascript;
 mod python;
 mod rust;

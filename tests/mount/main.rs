@@ -6,12 +6,14 @@ mod support;
 
 mod background;
 mod editors;
+mod faults;
 mod foreground;
 mod freshness;
 mod interference;
 mod lifecycle;
 mod listing;
 mod managing;
+mod model;
 mod programs;
 mod readiness;
 mod reading;

@@ -108,7 +108,7 @@ fn a_shell_that_leaves_a_writer_behind_makes_one_version_for_each_that_ends() {
     mount.shell("(/bin/echo a & /bin/echo b; wait) > secrets/db/current");
     assert_eq!(versions(&vault, "db"), 2, "the subshell opened it, and waited");
     mount.shell(
-        "(sh -c 'while ! test -e $SCRATCH/go; do sleep 0.01; done; echo late' & echo early) > secrets/db/current",
+        "(sh -c 'while ! test -e $SCRATCH/go; do sleep 0.01; done; echo late' 2> /dev/null & echo early) > secrets/db/current",
     );
     assert_eq!(value(&vault, "db"), b"early\n");
     fs::write(mount.folder.path().join("go"), "").unwrap();
