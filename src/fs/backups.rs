@@ -169,7 +169,7 @@ impl<V: Vault> Fs<V> {
         let restored = self.on_the_wire(async move { fs.vault.restore(&blob).await }).await.map_err(restore_error)?;
         self.work.deleted.back_again(&restored.name);
         let name = restored.name.clone();
-        self.settle(&name, Way::Recovering(Arc::new(restored)));
+        self.settle(&name, Way::Recovering(Arc::new(restored))).await;
         Ok(())
     }
 }

@@ -93,7 +93,7 @@ impl<V: Vault> Fs<V> {
         })?;
         self.work.desks.lock().remove(name);
         self.work.deleted.by_this_mount(name, now_unix(), by);
-        self.settle(name, Way::Deleting(deleted.map(Arc::new)));
+        self.settle(name, Way::Deleting(deleted.map(Arc::new))).await;
         Ok(())
     }
 
@@ -134,7 +134,7 @@ impl<V: Vault> Fs<V> {
             Err(error) => return Err(error.into()),
         };
         self.work.deleted.back_again(name);
-        self.settle(name, Way::Recovering(Arc::new(recovered)));
+        self.settle(name, Way::Recovering(Arc::new(recovered))).await;
         Ok(())
     }
 
@@ -151,7 +151,7 @@ impl<V: Vault> Fs<V> {
             }
         }
         self.work.deleted.purged(name);
-        self.settle(name, Way::Purging);
+        self.settle(name, Way::Purging).await;
         Ok(())
     }
 

@@ -42,6 +42,8 @@ pub enum FsError {
     Invalid(Sentence),
     /// There is no such extended attribute.
     NoAttribute,
+    /// An extended attribute that is not akvfs's own; programs that copy files try them all.
+    ForeignAttribute,
     /// The vault's API has no way to do it.
     Unsupported(Sentence),
     /// No room for more, in the vault's limits or in memory.
@@ -73,10 +75,15 @@ impl FsError {
             FsError::NotEmpty(_) => libc::ENOTEMPTY,
             FsError::Invalid(_) => libc::EINVAL,
             FsError::NoAttribute => libc::ENODATA,
-            FsError::Unsupported(_) => libc::EOPNOTSUPP,
+            FsError::Unsupported(_) | FsError::ForeignAttribute => libc::EOPNOTSUPP,
             FsError::NoSpace(_) => libc::ENOSPC,
             FsError::Vault(error) => vault_errno(&error.kind),
         }
+    }
+
+    /// Whether the vault has decided, so that asking again soon would get the same answer.
+    pub(super) fn is_definite(&self) -> bool {
+        matches!(self, FsError::Vault(error) if error.is_definite())
     }
 
     /// How loud it is in the log. What ordinary programs cause by looking around is quiet.
@@ -84,7 +91,9 @@ impl FsError {
         match self {
             FsError::NotFound | FsError::IsADirectory | FsError::Interrupted | FsError::ReadOnly => Level::DEBUG,
             FsError::NotPermitted(_) | FsError::Exists(_) | FsError::Busy(_) | FsError::NotEmpty(_) => Level::DEBUG,
-            FsError::Invalid(_) | FsError::NoAttribute | FsError::Unsupported(_) => Level::DEBUG,
+            FsError::Invalid(_) | FsError::NoAttribute | FsError::ForeignAttribute | FsError::Unsupported(_) => {
+                Level::DEBUG
+            }
             // A write that is not in the vault.
             FsError::Stale(_) | FsError::TooLarge(_) | FsError::NotText | FsError::NoSpace(_) => Level::WARN,
             FsError::TimedOut | FsError::Vault(_) => Level::WARN,
@@ -148,6 +157,7 @@ impl fmt::Display for FsError {
                 "the bytes are no UTF-8, which is all that a secret can hold: mount with --binary to keep them in base64",
             ),
             FsError::NoAttribute => f.write_str("there is no such extended attribute"),
+            FsError::ForeignAttribute => f.write_str("a vault keeps no extended attributes but user.akv.*"),
             FsError::Vault(error) => error.fmt(f),
         }
     }

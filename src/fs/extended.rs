@@ -298,11 +298,7 @@ fn text(value: Vec<u8>) -> Result<String, FsError> {
 
 fn attribute_to_change(name: &str, set: bool) -> Result<Extended, FsError> {
     let Some(attribute) = Extended::parse(name) else {
-        return Err(if Extended::is_ours(name) {
-            FsError::NoAttribute
-        } else {
-            FsError::Unsupported("a vault keeps no attributes but user.akv.*".into())
-        });
+        return Err(if Extended::is_ours(name) { FsError::NoAttribute } else { FsError::ForeignAttribute });
     };
     match (&attribute, set) {
         (attribute, _) if !attribute.is_settable() => {

@@ -72,7 +72,11 @@ impl<V: Vault> Fs<V> {
                 Answer::of(async move { fs.stat_deleted(&node).await })
             }
             Node::Backup(name) => Answer::of(async move {
-                let size = fs.backup(&name).await?.len() as u64;
+                let size = match fs.backup(&name).await {
+                    Ok(blob) => blob.len() as u64,
+                    Err(error) if error.is_definite() => 0, // refused: there is nothing to read
+                    Err(error) => return Err(error),
+                };
                 let item = fs.vault.known_item(&name).and_then(|known| known.answer);
                 let times =
                     item.map_or((fs.settings.mounted_at, fs.settings.mounted_at), |item| times(&item.properties));

@@ -44,7 +44,7 @@ impl<V: Vault> Fs<V> {
         match error {
             // Programs that look around cause these, and nobody asks why.
             FsError::NotFound | FsError::NoAttribute | FsError::Interrupted | FsError::IsADirectory => return,
-            FsError::BadHandle | FsError::ReadOnly => return,
+            FsError::BadHandle | FsError::ReadOnly | FsError::ForeignAttribute => return,
             FsError::TimedOut | FsError::Broken | FsError::NotPermitted(_) | FsError::Exists(_) => {}
             FsError::Busy(_) | FsError::Stale(_) | FsError::TooLarge(_) | FsError::NotText => {}
             FsError::NotEmpty(_) | FsError::Invalid(_) | FsError::Unsupported(_) | FsError::NoSpace(_) => {}

@@ -16,6 +16,8 @@ use crate::vault::{DeletedItem, Item, SecretName, Vault, VaultError, VaultErrorK
 
 /// As the official clients do.
 const POLL: Duration = Duration::from_secs(2);
+/// A vault that is done at once is seen to be within this; a slow one costs the caller no more.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// After this the vault is believed whatever it shows: it has never been seen to take half as long.
 const GIVE_UP: Duration = Duration::from_secs(900);
 
@@ -104,16 +106,18 @@ impl Settling {
 
 impl<V: Vault> Fs<V> {
     /// The vault has agreed: the tree shows the outcome from now on, and a poller follows until it is true.
-    pub(super) fn settle(self: &Arc<Self>, name: &SecretName, way: Way) {
+    pub(super) async fn settle(self: &Arc<Self>, name: &SecretName, way: Way) {
         self.work.settling.begin(name, way.clone());
-        let (fs, name) = (Arc::clone(self), name.clone());
+        let (fs, polled) = (Arc::clone(self), name.clone());
         tokio::spawn(async move {
+            let name = polled;
             while !fs.has_settled(&name, &way).await && !fs.work.settling.is_late(&name) {
                 tokio::time::sleep(POLL).await;
             }
             fs.work.deleted.forget(&name);
             fs.work.settling.end(&name);
         });
+        let _ = self.work.settling.wait(name, FIRST_LOOK).await; // the poller goes on
     }
 
     async fn has_settled(&self, name: &SecretName, way: &Way) -> bool {

@@ -346,3 +346,29 @@ fn encoded_values_read_and_write_as_their_bytes() {
     mount.shell("mkdir secrets/line && echo line > secrets/line/current");
     assert_eq!(value(&vault, "line"), b"line");
 }
+
+/// The session of README's *Managing secrets*: commands and what they print, save for identifiers.
+#[test]
+fn the_readmes_session_goes_as_it_is_told() {
+    let readme = include_str!("../../README.md");
+    let section = readme.split("## Managing secrets").nth(1).unwrap();
+    let session = section.split("```console\n").nth(1).unwrap().split("```").next().unwrap();
+    let mount = Mounted::by(|directory| {
+        let mut command = akvfs();
+        command.args(["mount", "demo:"]).arg(directory).arg("--rw");
+        command
+    });
+    let is_identifier = |line: &str| line.len() == 32 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut steps = session.split("$ ").skip(3); // the mount, which is there, and the way into it
+    let mut run = 0;
+    steps.by_ref().for_each(|step| {
+        let (command, expected) = step.split_once('\n').unwrap();
+        let line = format!("export LC_ALL=C HOME=$SCRATCH; {{ {command}; }} 2>&1");
+        let printed = String::from_utf8(mount.try_shell(&line).stdout).unwrap();
+        let lines =
+            |text: &str| text.lines().filter(|line| !is_identifier(line)).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(lines(&printed), lines(expected), "{command}");
+        run += 1;
+    });
+    assert!(run > 10);
+}

@@ -98,7 +98,13 @@ fn step(random: &mut Random, model: &mut Model, vault: &TestVault, mounts: &[Mou
         }
         2 => {
             let made = fs::create_dir(&live);
-            assert_eq!(errno(made), if is_live || is_deleted { libc::EEXIST } else { 0 });
+            let expected = if is_live || is_deleted { libc::EEXIST } else { 0 };
+            assert_eq!(
+                errno(made),
+                expected,
+                "mkdir {name}: {:?}",
+                mount.try_shell("getfattr -n user.akv.error secrets; ls secrets deleted")
+            );
             if !is_live && !is_deleted {
                 fs::write(&current, &value).unwrap();
                 model.write(name, value);
