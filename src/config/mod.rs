@@ -2,10 +2,10 @@
 //!
 //! Refuses to read anything but what it was given: no vault, no mount point.
 
+mod emulator;
 mod local_store;
 mod vault_address;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use nix::unistd::{getegid, geteuid};
 use url::Url;
 
 use crate::cache::CacheSettings;
-use crate::cli::{Auth, EmulatorArgs, LogLevel, MountArgs};
-use crate::emulator::Options;
+use crate::cli::{Auth, LogLevel, MountArgs};
 use crate::fuse::MountSettings;
 use crate::tree::Ownership;
+pub use emulator::{EmulatorConfig, Listen, SignInConfig};
 pub use local_store::LocalStore;
 use vault_address::VaultAddress;
 
@@ -65,6 +65,18 @@ pub enum UsageError {
     /// Not a number of days that the service takes.
     #[error("--retention-days {0} is out of range: deleted secrets are kept for 7 to 90 days")]
     Retention(u32),
+    /// No permission on secrets.
+    #[error(
+        "--permissions {0:?}: there is no such permission: give some of get, list, set, delete, recover, backup, \
+         restore, purge"
+    )]
+    Permission(String),
+    /// A secret would have to travel in clear.
+    #[error("--sign-in {0} needs https, as in Azure: leave out --http and --unix")]
+    SignInInClear(&'static str),
+    /// A flag that has nothing to say.
+    #[error("--identity-listen is where a managed identity is offered: give it with --sign-in app-service or imds")]
+    NoManagedIdentity,
     /// An owner who would be shut out.
     #[error("--uid {0} without --allow-other would shut that user out: add --allow-other")]
     OwnerShutOut(u32),
@@ -150,70 +162,6 @@ impl MountConfig {
             cache: CacheSettings { ttl: args.ttl, negative_ttl: NEGATIVE_TTL, entries: CACHE_ENTRIES },
         })
     }
-}
-
-/// Everything `akvfs emulator` needs to know.
-#[derive(Clone, Debug)]
-pub struct EmulatorConfig {
-    /// Where to listen.
-    pub listen: Listen,
-    /// Where the vault is kept; `None` for memory.
-    pub store: Option<LocalStore>,
-    /// How the vault treats deletion.
-    pub options: Options,
-    /// Whether to fill the vault with examples.
-    pub demo: bool,
-    /// A socket for faults and the clock.
-    pub control: Option<PathBuf>,
-    /// Where to write the certificate authority; a folder of its own if `None`.
-    pub ca_out: Option<PathBuf>,
-    /// Where to write the token; a folder of its own if `None`.
-    pub token_out: Option<PathBuf>,
-}
-
-/// Where an embedded vault listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// https on a loopback address.
-    Tls(SocketAddr),
-    /// http on a Unix socket.
-    Unix(PathBuf),
-}
-
-impl EmulatorConfig {
-    /// What the flags mean.
-    ///
-    /// # Errors
-    /// The first contradiction that is found.
-    pub fn from_args(args: &EmulatorArgs) -> Result<EmulatorConfig, UsageError> {
-        let listen = match &args.unix {
-            Some(path) => Listen::Unix(absolute(path)),
-            None => Listen::Tls(args.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))),
-        };
-        let [store, key_file, control, ca_out, token_out] =
-            [&args.store, &args.key_file, &args.control, &args.ca_out, &args.token_out]
-                .map(|path| path.as_deref().map(absolute));
-        let store = match (store, key_file) {
-            (Some(directory), key_file) => Some(LocalStore::in_folder(directory, key_file)),
-            (None, Some(_)) => return Err(UsageError::NothingToOpen("give it with --store DIR")),
-            (None, None) => None,
-        };
-        Ok(EmulatorConfig { listen, store, options: options(args)?, demo: args.demo, control, ca_out, token_out })
-    }
-}
-
-fn options(args: &EmulatorArgs) -> Result<Options, UsageError> {
-    if !(7..=90).contains(&args.retention_days) {
-        return Err(UsageError::Retention(args.retention_days));
-    }
-    let delays = if args.realistic { Options::realistic() } else { Options::default() };
-    Ok(Options {
-        retention_days: args.retention_days,
-        purge_protection: args.purge_protection,
-        deletion_delay: args.deletion_delay.unwrap_or(delays.deletion_delay),
-        recovery_delay: args.recovery_delay.unwrap_or(delays.recovery_delay),
-        ..delays
-    })
 }
 
 /// The process leaves its directory, so no path may depend on it.

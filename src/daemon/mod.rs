@@ -9,6 +9,7 @@ mod emulator;
 mod failure;
 mod logging;
 mod private_folder;
+mod sign_in;
 
 use std::io;
 use std::path::Path;

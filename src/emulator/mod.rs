@@ -57,6 +57,7 @@ pub use keys::{KeyError, MasterKey};
 pub use managed_identity::ManagedIdentity;
 pub use model::{NewSecret, SecretValue, UnixTime};
 pub use options::Options;
+pub use random::{guid, secret};
 pub use requests::RequestSeen;
 pub use routes::Operation;
 pub use serve::Serving;
@@ -246,8 +247,17 @@ impl Emulator {
         serve::serve_tls(service::router(self.clone()), addr, credentials).await
     }
 
+    /// Serves plain HTTP on a loopback address, for clients that take no private authority. Nothing
+    /// proves to them that it is the vault which has the port; a token is needed as everywhere.
+    ///
+    /// # Errors
+    /// Where the address is no loopback one or is taken.
+    pub async fn serve_http(&self, addr: SocketAddr) -> Result<Serving, EmulatorError> {
+        serve::serve_plain(service::router(self.clone()), addr).await
+    }
+
     /// Serves a managed identity's endpoints, plain HTTP as the real ones, on a loopback address:
-    /// `/msi/token` for `IDENTITY_ENDPOINT`, and the IMDS path if the identity says so.
+    /// `/msi/token` for `IDENTITY_ENDPOINT`, and the IMDS path, as the identity says.
     ///
     /// # Errors
     /// Where the address is no loopback one or is taken.

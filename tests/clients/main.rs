@@ -1,5 +1,5 @@
 //! The official clients drive `akvfs emulator`: one scenario, told in each client's language, against a prompt vault,
-//! one that takes 4 s to delete and to recover, and one with 120 empty pages before each page of a list.
+//! one that takes 4 s to delete, to recover and to purge, and one with 120 empty pages before each page of a list.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 #[path = "../support/mod.rs"]
@@ -9,5 +9,7 @@ mod javascript;
 mod python;
 mod rust;
 mod script;
+mod sign_in;
+mod slow;
 mod unmodified_host;
 mod vault;

@@ -13,6 +13,5 @@ mod identity;
 mod lasting;
 mod listening;
 mod model;
-mod official;
 mod recording;
 mod replay;
