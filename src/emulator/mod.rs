@@ -29,6 +29,7 @@ mod operations;
 mod options;
 mod origin;
 mod paging;
+mod pem;
 mod random;
 mod record;
 mod requests;

@@ -13,5 +13,7 @@ mod identity;
 mod lasting;
 mod listening;
 mod model;
+#[cfg(feature = "pfx")]
+mod pem;
 mod recording;
 mod replay;
