@@ -46,10 +46,11 @@ pub struct EmulatorArgs {
     /// Take as long as the real service does: 17 s to delete, 19 s to recover, 20 s to free a purged name
     #[arg(long, help_heading = "Deletion")]
     pub realistic: bool,
-    /// For how many days a deleted secret can be recovered, 7 to 90
-    #[arg(long, value_name = "DAYS", default_value_t = 90, help_heading = "Deletion")]
-    pub retention_days: u32,
-    /// Refuse to purge deleted secrets before their time
+    /// For how many days a deleted secret can be recovered, 7 to 90; a kept vault has it from when it was made
+    /// [default: 90]
+    #[arg(long, value_name = "DAYS", help_heading = "Deletion")]
+    pub retention_days: Option<u32>,
+    /// Refuse to purge deleted secrets before their time; a kept vault never loses it again
     #[arg(long, help_heading = "Deletion")]
     pub purge_protection: bool,
     /// Who may do what, and how clients come to a token.

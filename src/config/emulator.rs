@@ -85,8 +85,8 @@ impl EmulatorConfig {
 }
 
 fn options(args: &EmulatorArgs) -> Result<Options, UsageError> {
-    if !(7..=90).contains(&args.retention_days) {
-        return Err(UsageError::Retention(args.retention_days));
+    if let Some(days) = args.retention_days.filter(|days| !(7..=90).contains(days)) {
+        return Err(UsageError::Retention(days));
     }
     let delays = if args.realistic { Options::realistic() } else { Options::default() };
     Ok(Options {

@@ -213,7 +213,7 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
     let Ok(body) = axum::body::to_bytes(body, LONGEST_BODY).await else {
         return Refusal::bad_parameter("The request body could not be read.").into();
     };
-    if call.target.operation.is_write() && emulator.has_lost_its_store() {
+    if emulator.has_lost_its_store() {
         return Refusal::internal().into();
     }
     let (outcome, kept) = {
@@ -222,8 +222,9 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
         let outcome = super::operations::run(emulator, &mut vault, call, &body);
         (outcome, emulator.keep(&mut vault))
     };
-    match kept.await {
-        Ok(true) => outcome.unwrap_or_else(Answer::from),
-        _ => Refusal::internal().into(),
-    }
+    let on_disk = match kept {
+        Some(kept) => kept.await == Ok(true),
+        None => true,
+    };
+    if on_disk { outcome.unwrap_or_else(Answer::from) } else { Refusal::internal().into() }
 }

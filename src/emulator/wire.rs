@@ -155,7 +155,7 @@ impl Attributes {
             created: version.created,
             updated: version.updated,
             recovery_level: options.recovery_level(),
-            recoverable_days: with_days.then_some(options.retention_days),
+            recoverable_days: with_days.then_some(options.recoverable_days()),
         }
     }
 }

@@ -155,7 +155,7 @@ async fn expiry_and_not_before_do_not_stop_a_read() {
 
 #[tokio::test]
 async fn purge_protection_leaves_only_time() {
-    let options = Options { retention_days: 7, purge_protection: true, ..Options::default() };
+    let options = Options { retention_days: Some(7), purge_protection: true, ..Options::default() };
     let served = serve(Emulator::with_options("protected", options)).await;
     served.client.put("/secrets/a", "1").await;
     let deleted = served.client.send("DELETE", "/secrets/a", None).await.json();
