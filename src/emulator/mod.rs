@@ -20,6 +20,8 @@ mod control;
 mod demo;
 mod errors;
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod identity;
 mod keys;
 mod limits;

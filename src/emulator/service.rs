@@ -89,7 +89,7 @@ pub(super) fn router(emulator: Emulator) -> Router {
     Router::new().fallback(handle).with_state(emulator)
 }
 
-async fn handle(
+pub(super) async fn handle(
     State(emulator): State<Emulator>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
