@@ -5,6 +5,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod documented;
+mod example;
 mod javascript;
 mod python;
 mod rust;
