@@ -3,17 +3,28 @@
 //! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
+mod cache;
 mod emulator;
+mod mount_helper;
+mod ready;
+mod rotation;
 
+use std::env;
+use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::{EmulatorConfig, MountConfig};
 use crate::daemon::{self, Failure};
+pub use cache::CacheArgs;
 pub use emulator::{EmulatorArgs, SignIn, SignInArgs};
+pub use ready::{ReadyArgs, ReadyWhen};
+pub use rotation::RotationArgs;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
@@ -21,7 +32,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
 
 Try it without Azure:
   akvfs mount demo: /tmp/vault
-  ls /tmp/vault/secrets; cat /tmp/vault/values/db-password
+  ls /tmp/vault/secrets; cat /tmp/vault/values/database-password
   akvfs unmount /tmp/vault";
 
 /// Mounts the secrets of an Azure Key Vault as a directory.
@@ -65,9 +76,9 @@ pub struct MountArgs {
     /// Stay in the foreground and log to stderr
     #[arg(short, long)]
     pub foreground: bool,
-    /// For how long a value or a listing is served without asking the vault again
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration, help_heading = "Vault")]
-    pub ttl: Duration,
+    /// What `mount` waits for
+    #[command(flatten)]
+    pub ready: ReadyArgs,
     /// After how long a call that waits for the vault ends with ETIMEDOUT
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Vault")]
     pub deadline: Duration,
@@ -90,6 +101,12 @@ pub struct MountArgs {
     /// Version of the REST API to speak
     #[arg(long, value_name = "VERSION", default_value = "2025-07-01", help_heading = "Vault")]
     pub api_version: String,
+    /// How long answers are served.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    /// What follows a change.
+    #[command(flatten)]
+    pub rotation: RotationArgs,
     /// Owner of all files [default: who mounts]
     #[arg(long, value_name = "UID", help_heading = "Files")]
     pub uid: Option<u32>,
@@ -108,9 +125,21 @@ pub struct MountArgs {
     /// Accept permissions with which, given --allow-other, every user of this machine can read
     #[arg(long, help_heading = "Files")]
     pub world_readable: bool,
+    /// Whether to spin during bursts of requests, which answers them sooner and takes a CPU meanwhile
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub spin: Spin,
     /// How much to log
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
+}
+
+/// Whether the request loop spins during bursts.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spin {
+    /// Where there is more than one CPU
+    Auto,
+    /// Never
+    Off,
 }
 
 /// How to sign in to the vault.
@@ -141,12 +170,24 @@ struct UnmountArgs {
     /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
     #[arg(long)]
     lazy: bool,
+    /// Say nothing, and succeed, if nothing of akvfs is mounted there
+    #[arg(long)]
+    quiet: bool,
 }
+
+/// mount(8)'s exit code for a mount that failed.
+const MOUNT_FAILED: u8 = 32;
+/// systemd 252 misses a mount whose helper ends the moment that it appears.
+const HELPER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.command) {
+    let line: Vec<OsString> = env::args_os().collect();
+    if let Some(request) = mount_helper::request(&line) {
+        return help_mount(&request);
+    }
+    let arguments = line.get(1..).unwrap_or_default();
+    match run(Cli::parse().command, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure);
@@ -155,17 +196,43 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Mount(args) => daemon::mount(MountConfig::from_args(&args)?),
-        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
-        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
+/// As mount(8)'s helper: every failure is one to it.
+fn help_mount(request: &mount_helper::Request) -> ExitCode {
+    let line = iter::once(&OsString::from("akvfs")).chain(&request.arguments).cloned().collect::<Vec<_>>();
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // or nobody listens
+            return ExitCode::from(MOUNT_FAILED);
+        }
+    };
+    if request.fake {
+        return ExitCode::SUCCESS;
+    }
+    match run(cli.command, &request.arguments) {
+        Ok(()) => {
+            thread::sleep(HELPER_PAUSE);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(MOUNT_FAILED)
+        }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one error line")]
 fn complain(failure: &Failure) {
-    eprintln!("akvfs: {failure}");
+    if !failure.is_told() {
+        daemon::say(failure);
+    }
+}
+
+fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
+    match command {
+        Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
+        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy, args.quiet),
+        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::{LocalStore, UsageError, absolute};
+use super::paths::absolute;
+use super::{LocalStore, UsageError};
 use crate::cli::{EmulatorArgs, SignIn, SignInArgs};
 use crate::emulator::{AccessModel, Options, Permission};
 
@@ -66,13 +67,13 @@ impl EmulatorConfig {
     /// The first contradiction that is found.
     pub fn from_args(args: &EmulatorArgs) -> Result<EmulatorConfig, UsageError> {
         let listen = match (&args.unix, args.http) {
-            (Some(path), _) => Listen::Unix(absolute(path)),
+            (Some(path), _) => Listen::Unix(absolute(path)?),
             (None, Some(address)) => Listen::Http(address),
             (None, None) => Listen::Tls(args.listen.unwrap_or(SOMEWHERE)),
         };
-        let [store, key_file, control, ca_out, token_out] =
-            [&args.store, &args.key_file, &args.control, &args.ca_out, &args.token_out]
-                .map(|path| path.as_deref().map(absolute));
+        let path = |given: &Option<PathBuf>| given.as_deref().map(absolute).transpose();
+        let (store, key_file) = (path(&args.store)?, path(&args.key_file)?);
+        let (control, ca_out, token_out) = (path(&args.control)?, path(&args.ca_out)?, path(&args.token_out)?);
         let store = match (store, key_file) {
             (Some(directory), key_file) => Some(LocalStore::in_folder(directory, key_file)),
             (None, Some(_)) => return Err(UsageError::NothingToOpen("give it with --store DIR")),

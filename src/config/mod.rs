@@ -2,29 +2,30 @@
 //!
 //! Refuses to read anything but what it was given: no vault, no mount point.
 
+mod cache;
 mod emulator;
 mod local_store;
+mod paths;
+mod ready;
+mod rotation;
 mod vault_address;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
 use url::Url;
 
 use crate::cache::CacheSettings;
-use crate::cli::{Auth, LogLevel, MountArgs};
-use crate::fuse::MountSettings;
+use crate::cli::{Auth, LogLevel, MountArgs, Spin};
+use crate::fuse::{MountSettings, ServeSettings};
+use crate::rotation::RotationSettings;
 use crate::tree::Ownership;
 pub use emulator::{EmulatorConfig, Listen, SignInConfig};
 pub use local_store::LocalStore;
+use paths::absolute;
+pub use ready::{Readiness, ReadyWhen};
 use vault_address::VaultAddress;
-
-/// For how long "there is none" is remembered.
-const NEGATIVE_TTL: Duration = Duration::from_secs(5);
-/// Values that are remembered; the newest one of a secret counts twice, since it is kept under its
-/// version's number too.
-const CACHE_ENTRIES: usize = 20_000;
 
 /// Flags that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,12 @@ pub enum UsageError {
     /// A flag that only a vault on disk has a use for.
     #[error("--key-file is the key of a vault that is kept on disk: {0}")]
     NothingToOpen(&'static str),
+    /// A path that is relative to nothing.
+    #[error(
+        "{0:?} is relative to the current directory, which has been removed: change to one that exists, \
+         or give an absolute path"
+    )]
+    NoWorkingDirectory(PathBuf),
     /// Nowhere to keep a vault.
     #[error("no place to keep a local: vault: set HOME, XDG_STATE_HOME or STATE_DIRECTORY to an absolute path")]
     NoStateFolder,
@@ -86,9 +93,23 @@ pub enum UsageError {
          take away the last digit's 4, or say --world-readable if that is meant"
     )]
     WorldReadable(u16),
+    /// No time to get ready in.
+    #[error("--ready-timeout must be more than 0: use --ready mounted to wait for no vault")]
+    NoReadyTimeout,
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
+    /// No place for a value.
+    #[error("--cache-entries must be more than 0: to ask the vault for every read, give --ttl 0s")]
+    NoCache,
+    /// Not a secret and a unit.
+    #[error("{flag} {given:?} should be a secret's name and a systemd unit, such as tls-*=nginx.service")]
+    UnitRule {
+        /// The flag's name.
+        flag: &'static str,
+        /// As typed.
+        given: String,
+    },
     /// Not a version of the API.
     #[error("--api-version {0:?} is no API version: they look like 7.4 or 2025-07-01")]
     ApiVersion(String),
@@ -121,6 +142,8 @@ pub struct MountConfig {
     pub foreground: bool,
     /// How much to log.
     pub log_level: LogLevel,
+    /// What has to be known before the mount counts as ready.
+    pub readiness: Readiness,
     /// Time limit of every call.
     pub deadline: Duration,
     /// Version of the REST API.
@@ -133,8 +156,12 @@ pub struct MountConfig {
     pub ownership: Ownership,
     /// The cache's settings.
     pub cache: CacheSettings,
+    /// What follows a change.
+    pub rotation: RotationSettings,
     /// The mount's settings.
     pub mount: MountSettings,
+    /// How requests are answered.
+    pub serve: ServeSettings,
 }
 
 impl MountConfig {
@@ -150,23 +177,21 @@ impl MountConfig {
         check_values(args)?;
         Ok(MountConfig {
             mount: MountSettings { source, allow_other: args.allow_other },
+            serve: ServeSettings { deadline: args.deadline, spin: args.spin == Spin::Auto },
             vault,
-            directory: absolute(&args.directory),
+            directory: absolute(&args.directory)?,
             foreground: args.foreground,
             log_level: args.log_level,
+            readiness: Readiness::from_args(&args.ready)?,
             deadline: args.deadline,
             api_version: args.api_version.clone(),
             verify_resource: !args.no_verify_challenge_resource,
-            ca_bundle: args.ca_bundle.as_deref().map(absolute),
+            ca_bundle: args.ca_bundle.as_deref().map(absolute).transpose()?,
             ownership,
-            cache: CacheSettings { ttl: args.ttl, negative_ttl: NEGATIVE_TTL, entries: CACHE_ENTRIES },
+            cache: cache::settings(&args.cache)?,
+            rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
         })
     }
-}
-
-/// The process leaves its directory, so no path may depend on it.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn ownership(args: &MountArgs) -> Result<Ownership, UsageError> {
@@ -195,14 +220,15 @@ fn mode(flag: &'static str, given: &str, example: &'static str) -> Result<u16, U
 }
 
 fn vault(args: &MountArgs, address: VaultAddress) -> Result<VaultConfig, UsageError> {
-    let key_file = args.key_file.as_deref().map(absolute);
+    let key_file = args.key_file.as_deref().map(absolute).transpose()?;
     if key_file.is_some() && !matches!(address, VaultAddress::Local(_)) {
         return Err(UsageError::NothingToOpen("give it with local: or local:NAME"));
     }
     match address {
         VaultAddress::Remote(url) => {
             let Auth::TokenFile = args.auth; // the only way so far
-            let token_file = args.token_file.as_deref().map(absolute).ok_or(UsageError::TokenFileMissing)?;
+            let token_file = args.token_file.as_deref().ok_or(UsageError::TokenFileMissing)?;
+            let token_file = absolute(token_file)?;
             Ok(VaultConfig::Remote { url, token_file })
         }
         VaultAddress::Demo => embedded(args).map(|()| VaultConfig::Demo),

@@ -75,7 +75,7 @@ fn nothing_can_be_changed_on_a_read_only_mount() {
 #[test]
 fn an_expired_token_is_replaced_by_the_files_new_one() {
     let vault = TestVault::with(&[("db", "x")]);
-    let mount = vault.mount_with(&["--ttl", "0s"]);
+    let mount = vault.mount_with(&["--ttl", "0s", "--stale-if-error", "0s"]);
     vault.emulator.faults().queue(Fault::ExpiredToken.on(Operation::GetSecret));
     assert_eq!(fs::read(mount.path("values/db")).unwrap(), b"x");
     vault.emulator.faults().queue(Fault::ExpiredToken.on(Operation::GetSecret).times(u32::MAX));
