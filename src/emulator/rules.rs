@@ -132,7 +132,7 @@ impl Vault {
             state: State::Live,
         });
         secret.latest = id;
-        secret.versions.insert(id, version);
+        secret.versions.insert(id, Box::new(version));
         self.changes.extend([Change::Secret(name.key()), Change::Version(name.key(), id)]);
         Found::latest(secret).ok_or_else(|| Refusal::not_found(name.as_str()))
     }
