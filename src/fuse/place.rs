@@ -68,7 +68,8 @@ fn unusable(directory: &Path, error: io::Error) -> MountError {
 fn clear_if_dead(directory: &Path, path: &Path, mount: &Mount) -> Result<(), MountError> {
     let shown = || directory.display().to_string();
     let looked_at = path.to_owned();
-    let error = match in_time(move || fs::metadata(looked_at)) {
+    // The kernel may remember the attributes of what is dead; opening always asks.
+    let error = match in_time(move || fs::read_dir(looked_at).map(drop)) {
         None => return Err(MountError::Silent(shown())),
         Some(Ok(_)) => return Err(MountError::AlreadyMounted(shown())),
         Some(Err(error)) => error,
