@@ -14,6 +14,7 @@ mod logging;
 mod private_folder;
 mod readiness;
 mod request;
+mod sign_in;
 mod signals;
 mod terminal;
 
