@@ -175,7 +175,9 @@ impl Mount {
         let Mount { mounted, serving, cache } = self;
         let mut served = tokio::task::spawn_blocking(move || serving.wait());
         if !ready(parent) {
-            return end(&mounted, served).await;
+            let ended = end(&mounted, served).await;
+            mounted.remove_made();
+            return ended;
         }
         loop {
             tokio::select! {

@@ -51,6 +51,9 @@ impl Place {
 /// When something is there already: a mount of ours, a dead one of somebody else's, files.
 pub fn check(directory: &Path) -> Result<(), MountError> {
     let place = match Place::at(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_symlink() => {
+            return Err(MountError::DanglingLink(directory.display().to_string()));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         place => place.map_err(|error| unusable(directory, error))?,
     };
@@ -133,6 +136,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         check(folder.path()).unwrap();
         check(&folder.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling")).unwrap();
+        assert!(matches!(check(&folder.path().join("dangling")), Err(MountError::DanglingLink(_))));
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(matches!(check(folder.path()), Err(MountError::NotEmpty(_))));
         assert!(matches!(check(&folder.path().join("file")), Err(MountError::NotADirectory(_))));
