@@ -116,9 +116,21 @@ pub struct MountArgs {
     /// Accept permissions with which, given --allow-other, every user of this machine can read
     #[arg(long, help_heading = "Files")]
     pub world_readable: bool,
+    /// Whether to spin during bursts of requests, which answers them sooner and takes a CPU meanwhile
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub spin: Spin,
     /// How much to log
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
+}
+
+/// Whether the request loop spins during bursts.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spin {
+    /// Where there is more than one CPU
+    Auto,
+    /// Never
+    Off,
 }
 
 /// How to sign in to the vault.

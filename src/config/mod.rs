@@ -15,9 +15,9 @@ use nix::unistd::{getegid, geteuid};
 use url::Url;
 
 use crate::cache::CacheSettings;
-use crate::cli::{Auth, EmulatorArgs, LogLevel, MountArgs};
+use crate::cli::{Auth, EmulatorArgs, LogLevel, MountArgs, Spin};
 use crate::emulator::Options;
-use crate::fuse::MountSettings;
+use crate::fuse::{MountSettings, ServeSettings};
 use crate::tree::Ownership;
 pub use local_store::LocalStore;
 use paths::absolute;
@@ -138,6 +138,8 @@ pub struct MountConfig {
     pub cache: CacheSettings,
     /// The mount's settings.
     pub mount: MountSettings,
+    /// How requests are answered.
+    pub serve: ServeSettings,
 }
 
 impl MountConfig {
@@ -153,6 +155,7 @@ impl MountConfig {
         check_values(args)?;
         Ok(MountConfig {
             mount: MountSettings { source, allow_other: args.allow_other },
+            serve: ServeSettings { deadline: args.deadline, spin: args.spin == Spin::Auto },
             vault,
             directory: absolute(&args.directory)?,
             foreground: args.foreground,

@@ -18,6 +18,7 @@ mod terminal;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sd_notify::NotifyState;
@@ -30,7 +31,7 @@ use crate::auth::Credential;
 use crate::cache::Cached;
 use crate::config::{MountConfig, VaultConfig};
 use crate::fs::{Fs, FsSettings};
-use crate::fuse::{self, Mounted, Serving, UnmountError, Unmounted};
+use crate::fuse::{self, Kernel, Mounted, Serving, UnmountError, Unmounted};
 use crate::sys::forbid_dumps;
 use crate::vault::http::{HttpSettings, HttpVault};
 use background::Parent;
@@ -152,6 +153,8 @@ async fn connect(config: &MountConfig) -> Result<(HttpVault, Option<Embedded>), 
 struct Mount {
     mounted: Mounted,
     serving: Serving,
+    kernel: Kernel,
+    fs: Arc<Fs<Cached<HttpVault>>>,
     cache: Cached<HttpVault>,
 }
 
@@ -162,17 +165,20 @@ impl Mount {
         if mounted.made_directory() {
             say(format_args!("made the mount point {}", mounted.path().display()));
         }
-        let serving = fuse::serve(fs, connection, config.deadline).map_err(|error| {
-            let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
-            Failure::system("the kernel does not speak FUSE as expected", &error)
-        })?;
+        let (serving, kernel) = match fuse::serve(Arc::clone(&fs), connection, config.serve) {
+            Ok(served) => served,
+            Err(error) => {
+                mounted.undo();
+                return Err(Failure::system("the kernel does not speak FUSE as expected", &error));
+            }
+        };
         info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
-        Ok(Mount { mounted, serving, cache })
+        Ok(Mount { mounted, serving, kernel, fs, cache })
     }
 
     /// Says that the mount is ready, and serves it until somebody unmounts it or tells us to.
     async fn until_the_end(self, parent: Option<Parent>, mut signals: Signals) -> Result<(), Failure> {
-        let Mount { mounted, serving, cache } = self;
+        let Mount { mounted, serving, kernel, fs, cache } = self;
         let mut served = tokio::task::spawn_blocking(move || serving.wait());
         if !ready(parent) {
             let ended = end(&mounted, served).await;
@@ -187,6 +193,8 @@ impl Mount {
                     Order::Forget => {
                         info!("forgetting what is cached");
                         cache.forget_all();
+                        let (kernel, inodes) = (kernel.clone(), fs.known_inodes());
+                        tokio::task::spawn_blocking(move || kernel.forget(&inodes));
                     }
                 },
             }

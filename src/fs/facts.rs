@@ -8,11 +8,11 @@ use futures_util::StreamExt;
 use super::properties::rendered;
 use super::{Fs, FsError, Shown};
 use crate::tree::{Attributes, FileKind, Node};
-use crate::vault::{Item, Known, Properties, Secret, SecretName, Vault, VaultError, VersionId};
+use crate::vault::{Item, Known, Page, Properties, Secret, SecretName, Vault, VaultError, VersionId};
 
-/// While a name is looked up, the directory takes no creation, and a READDIRPLUS that meets the name
-/// waits for it. So LOOKUP does not wait longer than an ordinary answer takes.
-const LOOKUP_LIMIT: Duration = Duration::from_millis(200);
+/// How long LOOKUP waits where no listing knows the name. Until it is answered the directory takes no
+/// creation, and a READDIRPLUS that meets the name waits for it.
+const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 
 /// For how long the kernel may keep what never changes.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
@@ -66,13 +66,13 @@ impl Description {
 }
 
 impl<V: Vault> Fs<V> {
-    /// What LOOKUP needs: whether the place is there. No value is asked for as long as a listing knows
-    /// the name. Where none does, one get decides, which is the get that an open would need as well.
-    pub(super) async fn existence(self: &Arc<Self>, node: &Node) -> Result<Facts, FsError> {
-        if let Some(facts) = self.listed_facts(node) {
+    /// What LOOKUP needs: whether the place is there. Nothing is asked for as long as a listing knows the
+    /// name. Where none does, one request decides, which is one that an open or `ls` would need as well.
+    pub(super) async fn for_lookup(self: &Arc<Self>, node: &Node) -> Result<Facts, FsError> {
+        if let Some(facts) = self.known_now(node) {
             return facts;
         }
-        match tokio::time::timeout(LOOKUP_LIMIT, self.facts(node)).await {
+        match tokio::time::timeout(LOOKUP_LIMIT, self.asked(node)).await {
             Ok(facts) => facts,
             // Nobody knows yet. The name is let through unseen and kept by nobody; the open or stat
             // behind it waits for the same request, and tells the truth.
@@ -81,16 +81,62 @@ impl<V: Vault> Fs<V> {
     }
 
     /// Everything `stat` shows, the exact size included.
-    pub(super) async fn facts(self: &Arc<Self>, node: &Node) -> Result<Facts, FsError> {
+    pub(super) async fn for_stat(self: &Arc<Self>, node: &Node) -> Result<Facts, FsError> {
+        let known = match node.kind() {
+            FileKind::Directory => self.known_now(node),
+            FileKind::File => self.known_by_value(node),
+        };
+        match (known, node.value()) {
+            (Some(facts), _) => facts,
+            (None, Some((name, version))) => {
+                self.size_was_missing(node);
+                self.described(node, name, version).await
+            }
+            (None, None) => self.asked(node).await,
+        }
+    }
+
+    /// What the vault says of a place, with no more than it takes: a directory needs no value.
+    async fn asked(&self, node: &Node) -> Result<Facts, FsError> {
         match node {
             Node::Root | Node::Secrets | Node::Values => Ok(self.fixed_facts()),
-            Node::Secret(name) => match self.listed_facts(node) {
-                Some(facts) => facts,
+            Node::Current(name) | Node::Value(name) | Node::Properties(name) => self.described(node, name, None).await,
+            Node::Secret(name) => match self.newest_listed(name).await? {
+                Some(newest) => Ok(item_facts(node, &newest, Duration::ZERO)),
                 None => self.described(node, name, None).await,
             },
-            Node::Current(name) | Node::Value(name) | Node::Properties(name) => self.described(node, name, None).await,
-            Node::Version(name, version) => self.described(node, name, Some(*version)).await,
+            Node::Version(name, version) => match self.listed_version(name, *version).await? {
+                Some(item) => Ok(item_facts(node, &item, Duration::ZERO)),
+                None => self.described(node, name, Some(*version)).await,
+            },
         }
+    }
+
+    /// The newest of a secret's versions, as their listing has it. `None` where that cannot decide: it is
+    /// refused, or empty, which a name made a moment ago may still be.
+    async fn newest_listed(&self, name: &SecretName) -> Result<Option<Item>, FsError> {
+        let mut newest: Option<Item> = None;
+        let mut pages = self.vault.versions(name);
+        while let Some(page) = pages.next().await {
+            let Some(page) = unless_refused(page)? else { return Ok(None) };
+            let of_page = page.iter().max_by_key(|item| times(&item.properties));
+            if newest.as_ref().map(|item| times(&item.properties)) < of_page.map(|item| times(&item.properties)) {
+                newest = of_page.cloned();
+            }
+        }
+        Ok(newest)
+    }
+
+    /// One version, as the listing of versions has it; `None` where that cannot decide.
+    async fn listed_version(&self, name: &SecretName, version: VersionId) -> Result<Option<Item>, FsError> {
+        let mut pages = self.vault.versions(name);
+        while let Some(page) = pages.next().await {
+            let Some(page) = unless_refused(page)? else { return Ok(None) };
+            if let Some(item) = page.iter().find(|item| item.version == Some(version)) {
+                return Ok(Some(item.clone()));
+            }
+        }
+        Ok(None)
     }
 
     /// The secret, with its value if the vault gives it. `None` if there is none.
@@ -128,28 +174,20 @@ impl<V: Vault> Fs<V> {
         Err(refusal.into())
     }
 
-    async fn described(
-        self: &Arc<Self>,
-        node: &Node,
-        name: &SecretName,
-        version: Option<VersionId>,
-    ) -> Result<Facts, FsError> {
-        if self.vault.known(name, version).is_none() {
-            self.size_was_missing(node);
-        }
+    async fn described(&self, node: &Node, name: &SecretName, version: Option<VersionId>) -> Result<Facts, FsError> {
         let description = self.describe(name, version).await?.ok_or(FsError::NotFound)?;
         let fresh_for = self.vault.known(name, version).map_or(Duration::ZERO, |known| known.fresh_for);
         Ok(description.facts(node, fresh_for))
     }
 
     /// What is known of a place now, from values or the listing of secrets, without a request.
-    fn listed_facts(&self, node: &Node) -> Option<Result<Facts, FsError>> {
+    fn known_now(&self, node: &Node) -> Option<Result<Facts, FsError>> {
         let name = match node {
             Node::Root | Node::Secrets | Node::Values => return Some(Ok(self.fixed_facts())),
-            Node::Version(..) => return self.known_facts(node),
+            Node::Version(..) => return self.known_by_value(node),
             Node::Secret(name) | Node::Current(name) | Node::Properties(name) | Node::Value(name) => name,
         };
-        if let Some(facts) = self.known_facts(node) {
+        if let Some(facts) = self.known_by_value(node) {
             return Some(facts);
         }
         let Known { answer, fresh_for } = self.vault.known_item(name)?;
@@ -157,7 +195,7 @@ impl<V: Vault> Fs<V> {
     }
 
     /// The same from values alone. A refusal says nothing about the rest.
-    pub(super) fn known_facts(&self, node: &Node) -> Option<Result<Facts, FsError>> {
+    pub(super) fn known_by_value(&self, node: &Node) -> Option<Result<Facts, FsError>> {
         let (name, version) = match node.value() {
             Some(value) => value,
             None => (node.secret()?, None),
@@ -169,7 +207,7 @@ impl<V: Vault> Fs<V> {
 
     /// The same where nothing need be known: the entry that a directory always has.
     pub(super) fn known_or_unknown(&self, node: &Node) -> Facts {
-        self.listed_facts(node).and_then(Result::ok).unwrap_or(Facts::UNKNOWN)
+        self.known_now(node).and_then(Result::ok).unwrap_or(Facts::UNKNOWN)
     }
 
     fn fixed_facts(&self) -> Facts {
@@ -177,19 +215,29 @@ impl<V: Vault> Fs<V> {
         Facts { times: (mounted_at, mounted_at), size: Some(0), name: None, fresh_for: FOREVER }
     }
 
-    /// What the kernel is told of a place. What has no size yet is asked for again.
+    /// What the kernel is told of a place. What has no size yet keeps the one that the kernel was told
+    /// before, since a smaller one would cut off whoever maps the file, and is asked for again.
     pub(super) fn shown(&self, node: &Node, facts: &Facts) -> Shown {
-        let inode = self.inodes.lock().number(node);
+        let (inode, told) = self.inodes.lock().number_and_size(node);
         let (size, attributes_for) = match (node.kind(), facts.size) {
             (FileKind::Directory, _) => (0, facts.fresh_for),
             (FileKind::File, Some(size)) => (size, facts.fresh_for),
-            (FileKind::File, None) => (0, Duration::ZERO),
+            (FileKind::File, None) => (told, Duration::ZERO),
         };
         // Another spelling than the vault's own gets no lease, so that all spellings stay fresh.
         let same = |own: &SecretName| node.secret().is_none_or(|name| name.is_spelled(own.as_str()));
         let name_for = if facts.name.as_ref().is_none_or(same) { facts.fresh_for } else { Duration::ZERO };
         let attributes = Attributes::of(node, inode, &self.settings.ownership, facts.times, size);
         Shown { attributes, attributes_for, name_for }
+    }
+}
+
+/// A refusal is an answer that only says that somebody else has to be asked; an outage is none.
+fn unless_refused(page: Result<Page, VaultError>) -> Result<Option<Page>, FsError> {
+    match page {
+        Ok(page) => Ok(Some(page)),
+        Err(error) if error.is_definite() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -16,6 +16,14 @@ pub enum Snapshot {
 }
 
 impl Snapshot {
+    /// Number of bytes.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Snapshot::Value(secret) => secret.value.len() as u64,
+            Snapshot::Text(text) => text.len() as u64,
+        }
+    }
+
     /// The bytes from an offset on, at most `size` of them, fewer at the end: what READ answers. With
     /// the value's bytes in it, so it goes to the kernel and nowhere else.
     pub fn expose_range(&self, offset: u64, size: usize) -> &[u8] {
@@ -28,10 +36,24 @@ impl Snapshot {
     }
 }
 
+/// A file that has been opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Opened {
+    /// The handle's number.
+    pub handle: u64,
+    /// The file's size in bytes, where the kernel was told another. It has to know before the handle is
+    /// used: splice(2), sendfile(2) and mappings stop at the size that it knows.
+    pub resized: Option<u64>,
+}
+
 impl<V: Vault> Fs<V> {
-    /// Opens a file for reading (OPEN), and gives the handle's number.
-    pub fn open(self: &Arc<Self>, inode: u64, flags: i32) -> Answer<u64> {
-        let Some(node) = self.node(inode) else {
+    /// Opens a file for reading (OPEN).
+    pub fn open(self: &Arc<Self>, inode: u64, flags: i32) -> Answer<Opened> {
+        let (node, told) = {
+            let inodes = self.inodes.lock();
+            (inodes.node(inode), inodes.size(inode))
+        };
+        let Some(node) = node else {
             return Answer::Now(Err(FsError::NotFound));
         };
         if flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0 {
@@ -41,27 +63,32 @@ impl<V: Vault> Fs<V> {
         if let Some((name, version)) = node.value()
             && let Some(known) = self.vault.known(name, version)
         {
-            return Answer::Now(self.opened(known.answer));
+            return Answer::Now(self.opened(known.answer, told));
         }
         let fs = Arc::clone(self);
-        Answer::of(async move { fs.open_uncached(&node).await })
+        Answer::of(async move { fs.open_uncached(&node, told).await })
     }
 
-    async fn open_uncached(&self, node: &Node) -> Result<u64, FsError> {
+    async fn open_uncached(&self, node: &Node, told: u64) -> Result<Opened, FsError> {
         match node {
-            Node::Current(name) | Node::Value(name) => self.opened(self.vault.get(name, None).await),
-            Node::Version(name, version) => self.opened(self.vault.get(name, Some(*version)).await),
+            Node::Current(name) | Node::Value(name) => self.opened(self.vault.get(name, None).await, told),
+            Node::Version(name, version) => self.opened(self.vault.get(name, Some(*version)).await, told),
             Node::Properties(name) => {
                 let description = self.describe(name, None).await?.ok_or(FsError::NotFound)?;
-                Ok(self.files.open(Snapshot::Text(rendered(description.properties()))))
+                Ok(self.handed_out(Snapshot::Text(rendered(description.properties())), told))
             }
             Node::Root | Node::Secrets | Node::Values | Node::Secret(_) => Err(FsError::IsADirectory),
         }
     }
 
-    fn opened(&self, found: Found) -> Result<u64, FsError> {
+    fn opened(&self, found: Found, told: u64) -> Result<Opened, FsError> {
         let secret = found?.ok_or(FsError::NotFound)?;
-        Ok(self.files.open(Snapshot::Value(secret)))
+        Ok(self.handed_out(Snapshot::Value(secret), told))
+    }
+
+    fn handed_out(&self, snapshot: Snapshot, told: u64) -> Opened {
+        let size = snapshot.len();
+        Opened { handle: self.files.open(snapshot), resized: (size != told).then_some(size) }
     }
 
     /// The snapshot behind a handle, for READ.

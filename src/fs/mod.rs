@@ -22,9 +22,9 @@ use crate::tree::{Attributes, Inodes, Node, Ownership};
 use crate::vault::Vault;
 pub use answer::Answer;
 use directory::Directory;
-pub use directory::Entry;
+pub use directory::{Entries, Entry};
 pub use error::FsError;
-pub use file::Snapshot;
+pub use file::{Opened, Snapshot};
 use handles::Handles;
 use sizes::Sizes;
 
@@ -78,9 +78,9 @@ impl<V: Vault> Fs<V> {
         };
         let fs = Arc::clone(self);
         Answer::of(async move {
-            let facts = fs.existence(&node).await?;
-            fs.inodes.lock().remember(&node);
-            Ok(fs.shown(&node, &facts))
+            let shown = fs.shown(&node, &fs.for_lookup(&node).await?);
+            fs.inodes.lock().remember(&node, shown.attributes.inode, shown.attributes.size);
+            Ok(shown)
         })
     }
 
@@ -91,8 +91,9 @@ impl<V: Vault> Fs<V> {
         };
         let fs = Arc::clone(self);
         Answer::of(async move {
-            let facts = fs.facts(&node).await?;
-            Ok(fs.shown(&node, &facts))
+            let shown = fs.shown(&node, &fs.for_stat(&node).await?);
+            fs.size_told(inode, shown.attributes.size);
+            Ok(shown)
         })
     }
 
@@ -104,6 +105,16 @@ impl<V: Vault> Fs<V> {
     /// Where in the mount an inode is, for the log; `None` once the kernel has forgotten it.
     pub fn path(&self, inode: u64) -> Option<String> {
         self.node(inode).map(|node| node.path())
+    }
+
+    /// The kernel has been told an inode's size, in bytes.
+    pub fn size_told(&self, inode: u64, size: u64) {
+        self.inodes.lock().tell(inode, size);
+    }
+
+    /// All inodes that the kernel knows, save the root.
+    pub fn known_inodes(&self) -> Vec<u64> {
+        self.inodes.lock().numbers().collect()
     }
 
     fn node(&self, inode: u64) -> Option<Node> {

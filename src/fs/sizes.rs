@@ -6,10 +6,12 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt};
 use lru::LruCache;
 use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::Fs;
 use crate::tree::Node;
@@ -20,8 +22,11 @@ const PARALLEL: usize = 16;
 /// Directories whose last listing is remembered.
 const DIRECTORIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
 
-/// How many sizes were missed in a directory since it was listed.
-pub(super) struct Sizes(Mutex<LruCache<Node, u32>>);
+/// A `stat` that comes later than this has nothing to do with the listing.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// How many sizes were missed in a directory since it was listed, and when that was.
+pub(super) struct Sizes(Mutex<LruCache<Node, (Instant, u32)>>);
 
 impl Default for Sizes {
     fn default() -> Self {
@@ -31,17 +36,17 @@ impl Default for Sizes {
 
 impl Sizes {
     pub(super) fn listed(&self, directory: &Node) {
-        self.0.lock().put(directory.clone(), 0);
+        self.0.lock().put(directory.clone(), (Instant::now(), 0));
     }
 
     /// Notes a miss; true for the second one since the listing.
     fn missed(&self, directory: &Node) -> bool {
         let mut directories = self.0.lock();
-        let Some(misses) = directories.get_mut(directory) else {
+        let Some((listed, misses)) = directories.get_mut(directory) else {
             return false;
         };
         *misses += 1;
-        *misses == 2
+        *misses == 2 && listed.elapsed() < WINDOW
     }
 }
 

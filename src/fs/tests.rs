@@ -48,17 +48,17 @@ async fn list(tree: &Tree, path: &str) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let offset = entries.last().map_or(0, |entry| entry.next);
-        let more = settled(tree.readdir(handle, offset)).await.unwrap();
-        if more.is_empty() {
+        let before = entries.len();
+        // As the kernel does when its buffer is full: it comes back for what it left.
+        entries.extend(settled(tree.readdir(handle, offset)).await.unwrap().take(2));
+        if entries.len() == before {
             return entries;
         }
-        // As the kernel does when its buffer is full: it comes back for what it left.
-        entries.extend(more.into_iter().take(2));
     }
 }
 
-fn names(entries: &[Entry]) -> Vec<&str> {
-    entries.iter().map(|entry| entry.name.as_str()).collect()
+fn names(entries: &[Entry]) -> Vec<String> {
+    entries.iter().map(|entry| entry.name().into_owned()).collect()
 }
 
 #[tokio::test]
@@ -66,7 +66,7 @@ async fn a_cached_open_is_answered_on_the_spot() {
     let (double, tree) = tree(&[("db", "hunter2")]);
     let file = walk(&tree, "values/db").await.unwrap().attributes;
     assert_eq!((file.size, file.modified, file.changed), (7, 1_000, 2_000));
-    let handle = now(tree.open(file.inode, libc::O_RDONLY));
+    let handle = now(tree.open(file.inode, libc::O_RDONLY)).handle;
     assert_eq!(tree.snapshot(handle).unwrap().expose_range(0, 100), b"hunter2");
     tree.release(handle);
     assert!(matches!(tree.snapshot(handle), Err(FsError::BadHandle)));
@@ -84,9 +84,18 @@ async fn a_listing_is_complete_whatever_the_buffer_and_gets_nothing() {
 }
 
 #[tokio::test]
+async fn a_directory_can_be_read_from_the_middle_first() {
+    let (_, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let all = list(&tree, "values").await;
+    let handle = tree.opendir(walk(&tree, "values").await.unwrap().attributes.inode).unwrap();
+    let rest = settled(tree.readdir(handle, all[2].next)).await.unwrap();
+    assert_eq!(names(&rest.collect::<Vec<_>>()), ["b", "c"]);
+}
+
+#[tokio::test]
 async fn an_unknown_size_gets_no_lease_and_a_known_one_does() {
     let (_, tree) = tree(&[("a", "12345")]);
-    let entry = |entries: Vec<Entry>| entries.into_iter().find(|entry| entry.name == "a").unwrap().shown;
+    let entry = |entries: Vec<Entry>| entries.into_iter().find(|entry| entry.name() == "a").unwrap().shown;
     let before = entry(list(&tree, "values").await);
     assert_eq!((before.attributes.size, before.attributes_for), (0, Duration::ZERO));
     assert!(before.name_for > Duration::from_secs(50));
@@ -111,6 +120,18 @@ async fn the_second_stat_after_a_listing_fetches_the_rest() {
         }
         assert_eq!(double.gets(), gets);
     }
+}
+
+#[tokio::test]
+async fn opens_after_a_listing_fetch_nothing_else() {
+    let (double, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")]);
+    list(&tree, "values").await;
+    for name in ["a", "b", "c"] {
+        let inode = walk(&tree, &format!("values/{name}")).await.unwrap().attributes.inode;
+        assert_eq!(settled(tree.open(inode, libc::O_RDONLY)).await.unwrap().resized, Some(1));
+    }
+    tokio::task::yield_now().await;
+    assert_eq!(double.gets(), 3);
 }
 
 #[tokio::test]

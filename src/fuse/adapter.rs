@@ -14,8 +14,10 @@ use fuser::{
 use tokio::runtime::Handle;
 
 use super::complaints::{Complaints, Origin};
-use super::reply::{file_attr, file_type, settle};
-use crate::fs::{Answer, Entry, Fs, FsError, Shown};
+use super::kernel::Kernel;
+use super::reply::{caught, file_attr, file_type, settle};
+use super::spin::Spin;
+use crate::fs::{Answer, Entries, Fs, FsError, Opened, Shown};
 use crate::vault::Vault;
 
 /// Numbers are never used for another place, so the second half of an NFS handle is constant.
@@ -27,15 +29,18 @@ const BACKGROUND: u16 = 1024;
 
 pub(super) struct Adapter<V> {
     fs: Arc<Fs<V>>,
+    kernel: Kernel,
+    spin: Option<Spin>,
     runtime: Handle,
     deadline: Duration,
     complaints: Arc<Complaints<V>>,
 }
 
 impl<V: Vault> Adapter<V> {
-    pub(super) fn new(fs: Arc<Fs<V>>, runtime: Handle, deadline: Duration) -> Adapter<V> {
+    /// Runs within a tokio runtime, whose tasks will wait for the vault.
+    pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, spin: Option<Spin>, deadline: Duration) -> Adapter<V> {
         let complaints = Arc::new(Complaints::new(Arc::clone(&fs)));
-        Adapter { fs, runtime, deadline, complaints }
+        Adapter { fs, kernel, spin, runtime: Handle::current(), deadline, complaints }
     }
 
     fn settle<T: Send + 'static>(
@@ -44,6 +49,7 @@ impl<V: Vault> Adapter<V> {
         work: impl FnOnce() -> Answer<T>,
         reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) {
+        self.seen();
         settle(&self.runtime, self.deadline, &self.complaints, origin, work, reply);
     }
 
@@ -52,10 +58,22 @@ impl<V: Vault> Adapter<V> {
     fn read_only(&self, operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
         self.complaints.refused(origin(operation, request, inode), &FsError::ReadOnly)
     }
+
+    /// A request has come, of those that come in bursts.
+    fn seen(&self) {
+        if let Some(spin) = &self.spin {
+            spin.request();
+        }
+    }
 }
 
 fn origin(operation: &'static str, request: &Request, inode: INodeNo) -> Origin {
     Origin { operation, inode: inode.0, pid: request.pid() }
+}
+
+/// Direct: what was read must not stay in the page cache.
+fn opened(reply: ReplyOpen, handle: u64) {
+    reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH);
 }
 
 impl<V: Vault> Filesystem for Adapter<V> {
@@ -86,7 +104,11 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn forget(&self, _: &Request, inode: INodeNo, times: u64) {
-        self.fs.forget(inode.0, times);
+        // There is nobody to tell of an error.
+        let _ = caught(|| {
+            self.fs.forget(inode.0, times);
+            Ok(())
+        });
     }
 
     fn getattr(&self, request: &Request, inode: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {
@@ -98,9 +120,18 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
-        let answer = |result: Result<u64, Errno>| match result {
-            // Direct: what was read must not stay in the page cache.
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH),
+        let (fs, kernel, runtime) = (Arc::clone(&self.fs), self.kernel.clone(), self.runtime.clone());
+        let answer = move |result: Result<Opened, Errno>| match result {
+            Ok(Opened { handle, resized: None }) => opened(reply, handle),
+            Ok(Opened { handle, resized: Some(size) }) => {
+                runtime.spawn_blocking(move || {
+                    if let Ok(snapshot) = fs.snapshot(handle) {
+                        kernel.tell_size(inode.0, size, snapshot.expose_range(size.saturating_sub(1), 1));
+                        fs.size_told(inode.0, size);
+                    }
+                    opened(reply, handle);
+                });
+            }
             Err(errno) => reply.error(errno),
         };
         self.settle(origin("open", request, inode), || self.fs.open(inode.0, flags.0), answer);
@@ -117,7 +148,8 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.fs.snapshot(handle.0) {
+        self.seen();
+        match caught(|| self.fs.snapshot(handle.0)) {
             Ok(snapshot) => reply.data(snapshot.expose_range(offset, size as usize)),
             Err(error) => reply.error(self.complaints.refused(origin("read", request, inode), &error)),
         }
@@ -133,6 +165,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        self.seen();
         self.fs.release(handle.0);
         reply.ok();
     }
@@ -146,19 +179,19 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn opendir(&self, request: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.fs.opendir(inode.0) {
+        match caught(|| self.fs.opendir(inode.0)) {
             Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
             Err(error) => reply.error(self.complaints.refused(origin("opendir", request, inode), &error)),
         }
     }
 
     fn readdir(&self, request: &Request, inode: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let answer = move |result: Result<Vec<Entry>, Errno>| match result {
+        let answer = move |result: Result<Entries<V>, Errno>| match result {
             Ok(entries) => {
-                for entry in &entries {
+                for entry in entries {
                     let attributes = &entry.shown.attributes;
                     let number = INodeNo(attributes.inode);
-                    if reply.add(number, entry.next, file_type(attributes.kind), &entry.name) {
+                    if reply.add(number, entry.next, file_type(attributes.kind), entry.name().as_ref()) {
                         break;
                     }
                 }
@@ -178,16 +211,16 @@ impl<V: Vault> Filesystem for Adapter<V> {
         mut reply: ReplyDirectoryPlus,
     ) {
         let fs = Arc::clone(&self.fs);
-        let answer = move |result: Result<Vec<Entry>, Errno>| match result {
+        let answer = move |result: Result<Entries<V>, Errno>| match result {
             Ok(entries) => {
-                for entry in &entries {
+                for entry in entries {
                     let shown = &entry.shown;
                     let lease = shown.name_for.min(shown.attributes_for); // there is room for one only
                     let attributes = file_attr(&shown.attributes);
-                    if reply.add(attributes.ino, entry.next, &entry.name, &lease, &attributes, GENERATION) {
+                    if reply.add(attributes.ino, entry.next, entry.name().as_ref(), &lease, &attributes, GENERATION) {
                         break;
                     }
-                    fs.told(entry);
+                    fs.told(&entry);
                 }
                 reply.ok();
             }

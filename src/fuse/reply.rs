@@ -26,7 +26,7 @@ pub(super) fn settle<V: Vault, T: Send + 'static>(
     reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
 ) {
     let context = runtime.enter();
-    let answer = catch_unwind(AssertUnwindSafe(work)).unwrap_or(Answer::Now(Err(FsError::Broken)));
+    let answer = caught(|| Ok(work())).unwrap_or_else(|broken| Answer::Now(Err(broken)));
     drop(context);
     match answer {
         Answer::Now(result) => reply(result.map_err(|error| complaints.refused(origin, &error))),
@@ -42,6 +42,11 @@ pub(super) fn settle<V: Vault, T: Send + 'static>(
             });
         }
     }
+}
+
+/// Runs what needs no vault. A panic fails this request alone: past the callback it would end the loop.
+pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, FsError>) -> Result<T, FsError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(FsError::Broken))
 }
 
 /// The kernel's form of attributes.

@@ -22,6 +22,8 @@ struct Known {
     node: Node,
     /// How often the kernel has been told this number; it forgets in the same coin (FUSE_FORGET).
     lookups: u64,
+    /// The size that the kernel was told last, in bytes.
+    size: u64,
 }
 
 impl Inodes {
@@ -45,13 +47,36 @@ impl Inodes {
         number
     }
 
-    /// The place's number, told to the kernel once more (LOOKUP, READDIRPLUS).
-    pub fn remember(&mut self, node: &Node) -> u64 {
+    /// The same, with the size that the kernel was told of it last: 0 if it knows of none.
+    pub fn number_and_size(&self, node: &Node) -> (u64, u64) {
         let number = self.number(node);
+        (number, self.size(number))
+    }
+
+    /// The size that the kernel was told of a number last, in bytes.
+    pub fn size(&self, inode: u64) -> u64 {
+        self.places.get(&inode).map_or(0, |known| known.size)
+    }
+
+    /// All numbers that the kernel was told.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.places.keys().copied()
+    }
+
+    /// A place's number is told to the kernel once more (LOOKUP, READDIRPLUS), with its size in bytes.
+    pub fn remember(&mut self, node: &Node, number: u64, size: u64) {
         if number != ROOT_INODE {
-            self.places.entry(number).or_insert_with(|| Known { node: node.clone(), lookups: 0 }).lookups += 1;
+            let known = self.places.entry(number).or_insert_with(|| Known { node: node.clone(), lookups: 0, size });
+            known.lookups += 1;
+            known.size = size;
         }
-        number
+    }
+
+    /// The kernel has been told a size, in bytes, of a number that it knows.
+    pub fn tell(&mut self, inode: u64, size: u64) {
+        if let Some(known) = self.places.get_mut(&inode) {
+            known.size = size;
+        }
     }
 
     /// The kernel has forgotten a number so many times.
@@ -114,12 +139,19 @@ mod tests {
         Node::Value(SecretName::parse(name).unwrap())
     }
 
+    /// As a lookup does it.
+    fn told(inodes: &mut Inodes, name: &str, size: u64) -> u64 {
+        let number = inodes.number(&value(name));
+        inodes.remember(&value(name), number, size);
+        number
+    }
+
     #[test]
     fn numbers_outlive_the_table() {
         let mut first = Inodes::default();
         let mut second = Inodes::default();
-        second.remember(&value("other"));
-        assert_eq!(first.remember(&value("db")), second.remember(&value("DB")));
+        told(&mut second, "other", 0);
+        assert_eq!(told(&mut first, "db", 0), told(&mut second, "DB", 0));
         // Written down, so that no release moves it under somebody's watch or bind mount.
         assert_eq!(first.number(&value("db")), 3_731_080_673_492_423);
     }
@@ -127,8 +159,9 @@ mod tests {
     #[test]
     fn a_number_leads_back_until_it_is_forgotten_as_often_as_it_was_told() {
         let mut inodes = Inodes::default();
-        let number = inodes.remember(&value("db"));
-        assert_eq!(inodes.remember(&value("db")), number);
+        let number = told(&mut inodes, "db", 3);
+        assert_eq!(told(&mut inodes, "db", 5), number);
+        assert_eq!(inodes.number_and_size(&value("db")), (number, 5));
         inodes.forget(number, 1);
         assert_eq!(inodes.node(number), Some(value("db")));
         inodes.forget(number, 1);
@@ -140,8 +173,8 @@ mod tests {
     fn two_places_with_one_hash_get_two_numbers() {
         let mut inodes = Inodes::default();
         let number = inodes.number(&value("db"));
-        inodes.places.insert(number, Known { node: value("squatter"), lookups: 1 });
-        assert_eq!(inodes.remember(&value("db")), number + 1);
+        inodes.places.insert(number, Known { node: value("squatter"), lookups: 1, size: 0 });
+        assert_eq!(told(&mut inodes, "db", 0), number + 1);
         assert_eq!(inodes.node(number + 1), Some(value("db")));
     }
 }

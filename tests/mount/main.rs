@@ -13,5 +13,6 @@ mod programs;
 mod readiness;
 mod reading;
 mod refusals;
+mod sizes;
 mod slow_vault;
 mod user;

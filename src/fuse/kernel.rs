@@ -1,0 +1,68 @@
+//! What the kernel is told unasked: a file's size, and to forget what it knows.
+//!
+//! All of this may wait for a lock that a request of somebody else's holds, so it must not run on the
+//! thread that answers requests.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
+
+use fuser::{INodeNo, Notifier};
+use tracing::debug;
+
+/// `FUSE_NOTIFY_INC_EPOCH` of `linux/fuse.h`, since Linux 6.16: all names are looked up again. fuser
+/// cannot send it.
+const INCREMENT_EPOCH: i32 = 8;
+
+/// A line to the kernel. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct Kernel(Arc<OnceLock<Line>>);
+
+struct Line {
+    notifier: Notifier,
+    connection: OwnedFd,
+}
+
+impl Kernel {
+    pub(super) fn connect(&self, notifier: Notifier, connection: OwnedFd) {
+        // It is connected once, before the first request.
+        let _ = self.0.set(Line { notifier, connection });
+    }
+
+    /// Tells a file's size, in bytes, and its last byte, if there is one. The kernel takes a larger size
+    /// only with a write or with content (`FUSE_NOTIFY_STORE`); the byte leaves its cache again with the
+    /// next open. A smaller one it asks for, once it has been told to forget.
+    pub(super) fn tell_size(&self, inode: u64, size: u64, last: &[u8]) {
+        let Some(line) = self.0.get() else { return };
+        if let Some(at) = size.checked_sub(last.len() as u64).filter(|_| !last.is_empty()) {
+            told("size", line.notifier.store(INodeNo(inode), at, last));
+        }
+        told("attributes", line.notifier.inval_inode(INodeNo(inode), -1, 0));
+    }
+
+    /// Makes the kernel ask again for all names, and for the attributes of these inodes. Blocks.
+    pub fn forget(&self, inodes: &[u64]) {
+        let Some(line) = self.0.get() else { return };
+        told("names", increment_epoch(&line.connection));
+        for inode in inodes {
+            told("attributes", line.notifier.inval_inode(INodeNo(*inode), -1, 0));
+        }
+    }
+}
+
+/// `struct fuse_out_header`: length, code, and 0, which is no request's number.
+fn increment_epoch(connection: &OwnedFd) -> io::Result<()> {
+    let mut message = Vec::with_capacity(16);
+    message.extend_from_slice(&16_u32.to_ne_bytes());
+    message.extend_from_slice(&INCREMENT_EPOCH.to_ne_bytes());
+    message.extend_from_slice(&0_u64.to_ne_bytes());
+    nix::unistd::write(connection, &message)?;
+    Ok(())
+}
+
+/// Leases end by themselves, so what could not be told is no error, only late.
+fn told(what: &str, result: io::Result<()>) {
+    if let Err(error) = result {
+        debug!("the kernel was not told to forget {what}: {error}");
+    }
+}
