@@ -50,7 +50,7 @@ pub enum MountError {
     },
     /// Something is mounted there that does not answer.
     #[error(
-        "{0} does not answer: the process behind what is mounted there is stopped or hangs; end it, \
+        "{0} does not answer: the process behind a mount there, or above it, is stopped or hangs; end it, \
          or take the mount away with `akvfs unmount --lazy {0}`"
     )]
     Silent(String),

@@ -27,9 +27,18 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Looks at a path, and not for long: it may lead through a mount that does not answer.
+    ///
+    /// # Errors
+    /// What the system said; `TimedOut` if it said nothing.
+    pub(super) fn at(directory: &Path) -> io::Result<Place> {
+        let directory = directory.to_owned();
+        in_time(move || Place::seen_at(&directory)).unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// An `O_PATH` descriptor knows its path and its mount, and opening one asks no filesystem that is
     /// mounted there: a dead, stopped or foreign daemon does not matter.
-    pub(super) fn at(directory: &Path) -> io::Result<Place> {
+    fn seen_at(directory: &Path) -> io::Result<Place> {
         let place = File::options().read(true).custom_flags(libc::O_PATH).open(directory)?;
         let path = fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
         let facts = fs::read_to_string(format!("/proc/self/fdinfo/{}", place.as_raw_fd()))?;
@@ -55,6 +64,9 @@ pub fn check(directory: &Path) -> Result<(), MountError> {
             return Err(MountError::DanglingLink(directory.display().to_string()));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            return Err(MountError::Silent(directory.display().to_string()));
+        }
         place => place.map_err(|error| unusable(directory, error))?,
     };
     if let Some(mount) = place.mount.as_ref().filter(|mount| mount.is_ours()) {
