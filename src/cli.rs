@@ -4,10 +4,16 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
 mod cache;
+mod mount_helper;
+mod ready;
 mod rotation;
 
+use std::env;
+use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{EmulatorConfig, MountConfig};
 use crate::daemon::{self, Failure};
 pub use cache::CacheArgs;
+pub use ready::{ReadyArgs, ReadyWhen};
 pub use rotation::RotationArgs;
 
 const AFTER_HELP: &str = "\
@@ -23,7 +30,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
 
 Try it without Azure:
   akvfs mount demo: /tmp/vault
-  ls /tmp/vault/secrets; cat /tmp/vault/values/db-password
+  ls /tmp/vault/secrets; cat /tmp/vault/values/database-password
   akvfs unmount /tmp/vault";
 
 /// Mounts the secrets of an Azure Key Vault as a directory.
@@ -67,6 +74,9 @@ pub struct MountArgs {
     /// Stay in the foreground and log to stderr
     #[arg(short, long)]
     pub foreground: bool,
+    /// What `mount` waits for
+    #[command(flatten)]
+    pub ready: ReadyArgs,
     /// After how long a call that waits for the vault ends with ETIMEDOUT
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Vault")]
     pub deadline: Duration,
@@ -158,6 +168,9 @@ struct UnmountArgs {
     /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
     #[arg(long)]
     lazy: bool,
+    /// Say nothing, and succeed, if nothing of akvfs is mounted there
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// The flags of `akvfs emulator`.
@@ -211,10 +224,19 @@ pub struct EmulatorArgs {
     pub token_out: Option<PathBuf>,
 }
 
+/// mount(8)'s exit code for a mount that failed.
+const MOUNT_FAILED: u8 = 32;
+/// systemd 252 misses a mount whose helper ends the moment that it appears.
+const HELPER_PAUSE: Duration = Duration::from_millis(50);
+
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.command) {
+    let line: Vec<OsString> = env::args_os().collect();
+    if let Some(request) = mount_helper::request(&line) {
+        return help_mount(&request);
+    }
+    let arguments = line.get(1..).unwrap_or_default();
+    match run(Cli::parse().command, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure);
@@ -223,17 +245,43 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Mount(args) => daemon::mount(MountConfig::from_args(&args)?),
-        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
-        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
+/// As mount(8)'s helper: every failure is one to it.
+fn help_mount(request: &mount_helper::Request) -> ExitCode {
+    let line = iter::once(&OsString::from("akvfs")).chain(&request.arguments).cloned().collect::<Vec<_>>();
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // or nobody listens
+            return ExitCode::from(MOUNT_FAILED);
+        }
+    };
+    if request.fake {
+        return ExitCode::SUCCESS;
+    }
+    match run(cli.command, &request.arguments) {
+        Ok(()) => {
+            thread::sleep(HELPER_PAUSE);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(MOUNT_FAILED)
+        }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one error line")]
 fn complain(failure: &Failure) {
-    eprintln!("akvfs: {failure}");
+    if !failure.is_told() {
+        daemon::say(failure);
+    }
+}
+
+fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
+    match command {
+        Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
+        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy, args.quiet),
+        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
+    }
 }
 
 #[cfg(test)]

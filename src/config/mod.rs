@@ -4,11 +4,13 @@
 
 mod cache;
 mod local_store;
+mod paths;
+mod ready;
 mod rotation;
 mod vault_address;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::unistd::{getegid, geteuid};
@@ -21,6 +23,8 @@ use crate::fuse::{MountSettings, ServeSettings};
 use crate::rotation::RotationSettings;
 use crate::tree::Ownership;
 pub use local_store::LocalStore;
+use paths::absolute;
+pub use ready::{Readiness, ReadyWhen};
 use vault_address::VaultAddress;
 
 /// Flags that do not go together, or mean nothing.
@@ -56,6 +60,12 @@ pub enum UsageError {
     /// A flag that only a vault on disk has a use for.
     #[error("--key-file is the key of a vault that is kept on disk: {0}")]
     NothingToOpen(&'static str),
+    /// A path that is relative to nothing.
+    #[error(
+        "{0:?} is relative to the current directory, which has been removed: change to one that exists, \
+         or give an absolute path"
+    )]
+    NoWorkingDirectory(PathBuf),
     /// Nowhere to keep a vault.
     #[error("no place to keep a local: vault: set HOME, XDG_STATE_HOME or STATE_DIRECTORY to an absolute path")]
     NoStateFolder,
@@ -71,6 +81,9 @@ pub enum UsageError {
          take away the last digit's 4, or say --world-readable if that is meant"
     )]
     WorldReadable(u16),
+    /// No time to get ready in.
+    #[error("--ready-timeout must be more than 0: use --ready mounted to wait for no vault")]
+    NoReadyTimeout,
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
@@ -117,6 +130,8 @@ pub struct MountConfig {
     pub foreground: bool,
     /// How much to log.
     pub log_level: LogLevel,
+    /// What has to be known before the mount counts as ready.
+    pub readiness: Readiness,
     /// Time limit of every call.
     pub deadline: Duration,
     /// Version of the REST API.
@@ -152,16 +167,17 @@ impl MountConfig {
             mount: MountSettings { source, allow_other: args.allow_other },
             serve: ServeSettings { deadline: args.deadline, spin: args.spin == Spin::Auto },
             vault,
-            directory: absolute(&args.directory),
+            directory: absolute(&args.directory)?,
             foreground: args.foreground,
             log_level: args.log_level,
+            readiness: Readiness::from_args(&args.ready)?,
             deadline: args.deadline,
             api_version: args.api_version.clone(),
             verify_resource: !args.no_verify_challenge_resource,
-            ca_bundle: args.ca_bundle.as_deref().map(absolute),
+            ca_bundle: args.ca_bundle.as_deref().map(absolute).transpose()?,
             ownership,
             cache: cache::settings(&args.cache)?,
-            rotation: rotation::settings(&args.rotation, &absolute(&args.directory))?,
+            rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
         })
     }
 }
@@ -201,12 +217,12 @@ impl EmulatorConfig {
     /// The first contradiction that is found.
     pub fn from_args(args: &EmulatorArgs) -> Result<EmulatorConfig, UsageError> {
         let listen = match &args.unix {
-            Some(path) => Listen::Unix(absolute(path)),
+            Some(path) => Listen::Unix(absolute(path)?),
             None => Listen::Tls(args.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))),
         };
-        let [store, key_file, control, ca_out, token_out] =
-            [&args.store, &args.key_file, &args.control, &args.ca_out, &args.token_out]
-                .map(|path| path.as_deref().map(absolute));
+        let path = |given: &Option<PathBuf>| given.as_deref().map(absolute).transpose();
+        let (store, key_file) = (path(&args.store)?, path(&args.key_file)?);
+        let (control, ca_out, token_out) = (path(&args.control)?, path(&args.ca_out)?, path(&args.token_out)?);
         let store = match (store, key_file) {
             (Some(directory), key_file) => Some(LocalStore::in_folder(directory, key_file)),
             (None, Some(_)) => return Err(UsageError::NothingToOpen("give it with --store DIR")),
@@ -228,11 +244,6 @@ fn options(args: &EmulatorArgs) -> Result<Options, UsageError> {
         recovery_delay: args.recovery_delay.unwrap_or(delays.recovery_delay),
         ..delays
     })
-}
-
-/// The process leaves its directory, so no path may depend on it.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn ownership(args: &MountArgs) -> Result<Ownership, UsageError> {
@@ -261,14 +272,15 @@ fn mode(flag: &'static str, given: &str, example: &'static str) -> Result<u16, U
 }
 
 fn vault(args: &MountArgs, address: VaultAddress) -> Result<VaultConfig, UsageError> {
-    let key_file = args.key_file.as_deref().map(absolute);
+    let key_file = args.key_file.as_deref().map(absolute).transpose()?;
     if key_file.is_some() && !matches!(address, VaultAddress::Local(_)) {
         return Err(UsageError::NothingToOpen("give it with local: or local:NAME"));
     }
     match address {
         VaultAddress::Remote(url) => {
             let Auth::TokenFile = args.auth; // the only way so far
-            let token_file = args.token_file.as_deref().map(absolute).ok_or(UsageError::TokenFileMissing)?;
+            let token_file = args.token_file.as_deref().ok_or(UsageError::TokenFileMissing)?;
+            let token_file = absolute(token_file)?;
             Ok(VaultConfig::Remote { url, token_file })
         }
         VaultAddress::Demo => embedded(args).map(|()| VaultConfig::Demo),

@@ -134,6 +134,11 @@ impl<V: Vault> Fs<V> {
         self.inodes.lock().numbers().collect()
     }
 
+    /// Where in the mount an inode is, for the log; `None` once the kernel has forgotten it.
+    pub fn path(&self, inode: u64) -> Option<String> {
+        self.node(inode).map(|node| node.path())
+    }
+
     fn node(&self, inode: u64) -> Option<Node> {
         self.inodes.lock().node(inode)
     }

@@ -13,8 +13,9 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 
+use super::complaints::{Complaints, Origin};
 use super::kernel::Kernel;
-use super::reply::{Origin, caught, file_attr, file_type, refused, settle};
+use super::reply::{caught, file_attr, file_type, settle};
 use super::spin::Spin;
 use crate::fs::{Answer, Entries, Fs, FsError, Opened, Shown};
 use crate::vault::Vault;
@@ -35,12 +36,14 @@ pub(super) struct Adapter<V> {
     spin: Option<Spin>,
     runtime: Handle,
     deadline: Duration,
+    complaints: Arc<Complaints<V>>,
 }
 
 impl<V: Vault> Adapter<V> {
     /// Runs within a tokio runtime, whose tasks will wait for the vault.
     pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, spin: Option<Spin>, deadline: Duration) -> Adapter<V> {
-        Adapter { fs, kernel, spin, runtime: Handle::current(), deadline }
+        let complaints = Arc::new(Complaints::new(Arc::clone(&fs)));
+        Adapter { fs, kernel, spin, runtime: Handle::current(), deadline, complaints }
     }
 
     fn settle<T: Send + 'static>(
@@ -50,7 +53,13 @@ impl<V: Vault> Adapter<V> {
         reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) {
         self.seen();
-        settle(&self.runtime, self.deadline, origin, work, reply);
+        settle(&self.runtime, self.deadline, &self.complaints, origin, work, reply);
+    }
+
+    /// What changes the tree, on a mount that does not. The kernel refuses it before we are asked, unless
+    /// root has remounted us writable.
+    fn read_only(&self, operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
+        self.complaints.refused(origin(operation, request, inode), &FsError::ReadOnly)
     }
 
     /// A request has come, of those that come in bursts.
@@ -63,12 +72,6 @@ impl<V: Vault> Adapter<V> {
 
 fn origin(operation: &'static str, request: &Request, inode: INodeNo) -> Origin {
     Origin { operation, inode: inode.0, pid: request.pid() }
-}
-
-/// What changes the tree, on a mount that does not. The kernel refuses it before we are asked, unless
-/// root has remounted us writable.
-fn read_only(operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
-    refused(origin(operation, request, inode), &FsError::ReadOnly)
 }
 
 /// Direct: what was read must not stay in the page cache.
@@ -154,7 +157,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         self.seen();
         match caught(|| self.fs.snapshot(handle.0)) {
             Ok(snapshot) => reply.data(snapshot.expose_range(offset, size as usize)),
-            Err(error) => reply.error(refused(origin("read", request, inode), &error)),
+            Err(error) => reply.error(self.complaints.refused(origin("read", request, inode), &error)),
         }
     }
 
@@ -184,7 +187,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
     fn opendir(&self, request: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match caught(|| self.fs.opendir(inode.0)) {
             Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
-            Err(error) => reply.error(refused(origin("opendir", request, inode), &error)),
+            Err(error) => reply.error(self.complaints.refused(origin("opendir", request, inode), &error)),
         }
     }
 
@@ -275,27 +278,27 @@ impl<V: Vault> Filesystem for Adapter<V> {
         if self.kernel.is_touch(request.pid()) {
             return self.getattr(request, inode, None, reply);
         }
-        reply.error(read_only("setattr", request, inode));
+        reply.error(self.read_only("setattr", request, inode));
     }
 
     fn mknod(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(read_only("mknod", request, parent));
+        reply.error(self.read_only("mknod", request, parent));
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(read_only("mkdir", request, parent));
+        reply.error(self.read_only("mkdir", request, parent));
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("unlink", request, parent));
+        reply.error(self.read_only("unlink", request, parent));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("rmdir", request, parent));
+        reply.error(self.read_only("rmdir", request, parent));
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(read_only("symlink", request, parent));
+        reply.error(self.read_only("symlink", request, parent));
     }
 
     fn rename(
@@ -308,22 +311,22 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        reply.error(read_only("rename", request, parent));
+        reply.error(self.read_only("rename", request, parent));
     }
 
     fn link(&self, request: &Request, inode: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(read_only("link", request, inode));
+        reply.error(self.read_only("link", request, inode));
     }
 
     fn create(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
-        reply.error(read_only("create", request, parent));
+        reply.error(self.read_only("create", request, parent));
     }
 
     fn setxattr(&self, request: &Request, inode: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
-        reply.error(read_only("setxattr", request, inode));
+        reply.error(self.read_only("setxattr", request, inode));
     }
 
     fn removexattr(&self, request: &Request, inode: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("removexattr", request, inode));
+        reply.error(self.read_only("removexattr", request, inode));
     }
 }

@@ -4,14 +4,18 @@
 //! its request to [`Fs`], and the answer to the kernel.
 
 mod adapter;
+mod complaints;
+mod fusermount;
 mod interrupt;
 mod kernel;
 mod mount;
 mod mountinfo;
 mod notify;
+mod place;
 mod reply;
 mod spin;
 mod touch;
+mod unmount;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -25,9 +29,11 @@ use crate::fs::Fs;
 use crate::vault::Vault;
 use adapter::Adapter;
 pub use kernel::Kernel;
-pub use mount::{MountError, MountSettings, Mounted, UnmountError, Unmounted, check, mount, unmount};
+pub use mount::{MountError, MountSettings, Mounted, mount};
 pub use notify::Notifier;
+pub use place::check;
 use spin::Spin;
+pub use unmount::{UnmountError, Unmounted, unmount};
 
 /// Threads that read requests. One is enough, since nothing waits on it: what has to wait for the vault
 /// leaves it for a task. A second one takes turns with the first, and costs a lone reader a switch of

@@ -11,7 +11,7 @@ mod secret_bytes;
 mod wiping_allocator;
 mod writable_clone;
 
-pub use descriptor::receive_descriptor;
+pub use descriptor::{close_inherited_descriptors, receive_descriptor};
 pub use mount_api::{MountAttributes, mount_fuse};
 pub use process::forbid_dumps;
 pub use secret_bytes::SecretBytes;
