@@ -3,10 +3,12 @@
 //! Refuses to decide anything: what flags mean together is [`config`](crate::config)'s business.
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
+mod access;
 mod cache;
 mod emulator;
 mod mount_helper;
 mod ready;
+mod request;
 mod rotation;
 
 use std::env;
@@ -19,11 +21,13 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{EmulatorConfig, MountConfig};
+use crate::config::{EmulatorConfig, MountConfig, RequestConfig};
 use crate::daemon::{self, Failure};
+pub use access::{AccessArgs, Auth, AuthArgs, Cloud};
 pub use cache::CacheArgs;
 pub use emulator::{EmulatorArgs, SignIn, SignInArgs};
 pub use ready::{ReadyArgs, ReadyWhen};
+pub use request::RequestArgs;
 pub use rotation::RotationArgs;
 
 const AFTER_HELP: &str = "\
@@ -49,6 +53,8 @@ enum Command {
     Mount(Box<MountArgs>),
     /// Unmount what akvfs has mounted on a directory
     Unmount(UnmountArgs),
+    /// Send one request to a vault by hand, and show the answer
+    Request(Box<RequestArgs>),
     /// Run the embedded vault alone, for tests and for trying things out
     Emulator(Box<EmulatorArgs>),
 }
@@ -60,11 +66,12 @@ Reading DIR/values/NAME, or DIR/secrets/NAME/current, gives the newest value; DI
 has one file per version, and properties.json. `mount` returns when the mount can be used; it goes on
 in the background until `akvfs unmount DIR`, or SIGTERM.
 
-To sign in with what the Azure CLI has:
+Where nothing else is said, akvfs signs in by the first of these of which there is a sign: --token-file,
+an application's secret or certificate (--client-id), a workload identity, a managed identity, az, azd.
+It says which in the log, and tries no other. With a token that somebody else gets:
   (umask 077; az account get-access-token --resource https://vault.azure.net \\
      --query accessToken --output tsv > token)
-  akvfs mount my-vault /mnt/vault --token-file token
-The file is read again whenever it changes; a token lives for about an hour.")]
+  akvfs mount my-vault /mnt/vault --token-file token")]
 pub struct MountArgs {
     /// NAME, NAME.vault.azure.net, https://HOST[:PORT], local:[NAME] for an embedded vault that is kept on
     /// this machine, or demo: for one in memory with examples
@@ -79,28 +86,9 @@ pub struct MountArgs {
     /// What `mount` waits for
     #[command(flatten)]
     pub ready: ReadyArgs,
-    /// After how long a call that waits for the vault ends with ETIMEDOUT
-    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = humantime::parse_duration, help_heading = "Vault")]
-    pub deadline: Duration,
-    /// How to sign in
-    #[arg(long, value_name = "HOW", default_value = "token-file", help_heading = "Vault")]
-    pub auth: Auth,
-    /// A file with a bearer token for the vault; read again whenever it changes
-    #[arg(long, value_name = "FILE", help_heading = "Vault")]
-    pub token_file: Option<PathBuf>,
-    /// Trust these certificate authorities (PEM) besides the system's
-    #[arg(long, value_name = "FILE", help_heading = "Vault")]
-    pub ca_bundle: Option<PathBuf>,
-    /// Send the token even if the vault names a resource that is not its parent domain
-    #[arg(long, help_heading = "Vault")]
-    pub no_verify_challenge_resource: bool,
-    /// The file with the key of a local: vault, 64 hexadecimal digits [default: the systemd credential
-    /// akvfs-key, or else a file made beside the vault, which protects copies of the vault alone]
-    #[arg(long, value_name = "FILE", help_heading = "Vault")]
-    pub key_file: Option<PathBuf>,
-    /// Version of the REST API to speak
-    #[arg(long, value_name = "VERSION", default_value = "2025-07-01", help_heading = "Vault")]
-    pub api_version: String,
+    /// How to reach the vault.
+    #[command(flatten)]
+    pub access: AccessArgs,
     /// How long answers are served.
     #[command(flatten)]
     pub cache: CacheArgs,
@@ -140,13 +128,6 @@ pub enum Spin {
     Auto,
     /// Never
     Off,
-}
-
-/// How to sign in to the vault.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Auth {
-    /// A bearer token from the file that --token-file names
-    TokenFile,
 }
 
 /// How much to log.
@@ -231,6 +212,7 @@ fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
     match command {
         Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
         Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy, args.quiet),
+        Command::Request(args) => daemon::request(RequestConfig::from_args(&args)?),
         Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
     }
 }

@@ -119,11 +119,14 @@ fn is_certain(error: &VaultError) -> bool {
     match error.kind {
         VaultErrorKind::Disabled
         | VaultErrorKind::Denied(_)
-        | VaultErrorKind::Unauthenticated
+        | VaultErrorKind::Unauthenticated(_)
         | VaultErrorKind::NoToken(_)
         | VaultErrorKind::Throttled(_)
+        | VaultErrorKind::Invalid(_)
         | VaultErrorKind::Rejected(_) => true,
-        VaultErrorKind::Conflict // the secret is not in the state that is remembered
+        VaultErrorKind::SoftDeleted
+        | VaultErrorKind::Taken
+        | VaultErrorKind::Conflict // the secret is not in the state that is remembered
         | VaultErrorKind::Server(_)
         | VaultErrorKind::Unreachable(_)
         | VaultErrorKind::TimedOut

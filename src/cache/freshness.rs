@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::asking::Asker;
 use super::listing::Listing;
 use super::{Cached, Key, Shared};
-use crate::vault::{Denial, Vault, VaultErrorKind};
+use crate::vault::{Vault, VaultErrorKind};
 
 /// Gets under way at once.
 const PARALLEL: usize = 8;
@@ -80,7 +80,8 @@ impl<V: Vault> Shared<V> {
             return;
         }
         let found = self.ask(first, Asker::Background).await;
-        let may_get = !found.is_err_and(|error| error.kind == VaultErrorKind::Denied(Denial::Permission));
+        let may_get =
+            !found.is_err_and(|error| matches!(error.kind, VaultErrorKind::Denied(denial) if denial.is_permission()));
         let newest = due.iter().skip(1).filter(|(_, version)| version.is_none()).count();
         if may_get && !self.outage.is_down() && self.pages_at_least() < newest {
             self.list(newest).await;

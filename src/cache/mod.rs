@@ -23,8 +23,8 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use crate::vault::{
-    Changes, DeletedItem, Found, Item, Known, Listed, NewSecret, Pages, Secret, SecretBytes, SecretName, Vault,
-    VaultError, VersionId,
+    Changes, DeletedItem, Found, Item, Known, Listed, NewSecret, OutContentType, Pages, Secret, SecretBytes,
+    SecretName, Vault, VaultError, VersionId,
 };
 pub use change::{Change, ChangeKind};
 use counters::Counters;
@@ -121,6 +121,10 @@ impl<V: Vault> Vault for Cached<V> {
 
     async fn get_now(&self, name: &SecretName, version: Option<VersionId>) -> Found {
         self.0.get_now((name.clone(), version)).await
+    }
+
+    async fn get_as(&self, name: &SecretName, version: Option<VersionId>, form: OutContentType) -> Found {
+        self.0.vault.get_as(name, version, form).await
     }
 
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {

@@ -136,14 +136,17 @@ impl Outage {
 
 fn is_of_the_whole_vault(error: &VaultError) -> bool {
     match error.kind {
-        VaultErrorKind::Unauthenticated
+        VaultErrorKind::Unauthenticated(_)
         | VaultErrorKind::NoToken(_)
         | VaultErrorKind::Throttled(_)
         | VaultErrorKind::Unreachable(_)
-        | VaultErrorKind::Denied(Denial::Network) => true,
+        | VaultErrorKind::Denied(Denial::Firewall | Denial::PrivateLink) => true,
         VaultErrorKind::Disabled
-        | VaultErrorKind::Denied(Denial::Permission | Denial::Managed)
+        | VaultErrorKind::Denied(Denial::Role(_) | Denial::Policy(_) | Denial::Managed | Denial::Unsaid)
         | VaultErrorKind::Conflict
+        | VaultErrorKind::SoftDeleted
+        | VaultErrorKind::Taken
+        | VaultErrorKind::Invalid(_)
         | VaultErrorKind::Rejected(_)
         | VaultErrorKind::Server(_)
         | VaultErrorKind::TimedOut

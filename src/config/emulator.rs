@@ -3,8 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::paths::absolute;
-use super::{LocalStore, UsageError};
+use super::{LocalStore, UsageError, absolute, absolute_if_given};
 use crate::cli::{EmulatorArgs, SignIn, SignInArgs};
 use crate::emulator::{AccessModel, Options, Permission};
 
@@ -71,7 +70,7 @@ impl EmulatorConfig {
             (None, Some(address)) => Listen::Http(address),
             (None, None) => Listen::Tls(args.listen.unwrap_or(SOMEWHERE)),
         };
-        let path = |given: &Option<PathBuf>| given.as_deref().map(absolute).transpose();
+        let path = |given: &Option<PathBuf>| absolute_if_given(given.as_deref());
         let (store, key_file) = (path(&args.store)?, path(&args.key_file)?);
         let (control, ca_out, token_out) = (path(&args.control)?, path(&args.ca_out)?, path(&args.token_out)?);
         let store = match (store, key_file) {

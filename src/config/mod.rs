@@ -2,30 +2,33 @@
 //!
 //! Refuses to read anything but what it was given: no vault, no mount point.
 
+mod access;
 mod cache;
 mod emulator;
 mod local_store;
 mod paths;
 mod ready;
+mod request;
 mod rotation;
+mod sign_in;
 mod vault_address;
 
 use std::path::PathBuf;
-use std::time::Duration;
-
-use nix::unistd::{getegid, geteuid};
-use url::Url;
 
 use crate::cache::CacheSettings;
-use crate::cli::{Auth, LogLevel, MountArgs, Spin};
+use crate::cli::{LogLevel, MountArgs, Spin};
 use crate::fuse::{MountSettings, ServeSettings};
 use crate::rotation::RotationSettings;
 use crate::tree::Ownership;
+pub use access::{AccessConfig, VaultConfig};
 pub use emulator::{EmulatorConfig, Listen, SignInConfig};
 pub use local_store::LocalStore;
-use paths::absolute;
+use nix::unistd::{getegid, geteuid};
+pub use paths::NoWorkingDirectory;
+use paths::{absolute, absolute_if_given};
 pub use ready::{Readiness, ReadyWhen};
-use vault_address::VaultAddress;
+pub use request::{Body, RequestConfig};
+pub use sign_in::SignInError;
 
 /// Flags that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
@@ -48,12 +51,9 @@ pub enum UsageError {
         /// A mode that would do.
         example: &'static str,
     },
-    /// No token.
-    #[error(
-        "--auth token-file needs --token-file FILE, with a token for https://vault.azure.net in it: \
-         `akvfs mount --help` shows how to get one"
-    )]
-    TokenFileMissing,
+    /// No way to sign in, or half of one.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
     /// A flag that the embedded vault has no use for.
     #[error("{0} is of no use with an embedded vault, which has its own tokens and needs no certificate: leave it out")]
     NotForEmbedded(&'static str),
@@ -61,11 +61,8 @@ pub enum UsageError {
     #[error("--key-file is the key of a vault that is kept on disk: {0}")]
     NothingToOpen(&'static str),
     /// A path that is relative to nothing.
-    #[error(
-        "{0:?} is relative to the current directory, which has been removed: change to one that exists, \
-         or give an absolute path"
-    )]
-    NoWorkingDirectory(PathBuf),
+    #[error(transparent)]
+    NoWorkingDirectory(#[from] NoWorkingDirectory),
     /// Nowhere to keep a vault.
     #[error("no place to keep a local: vault: set HOME, XDG_STATE_HOME or STATE_DIRECTORY to an absolute path")]
     NoStateFolder,
@@ -110,32 +107,22 @@ pub enum UsageError {
         /// As typed.
         given: String,
     },
+    /// No request at all.
+    #[error("--max-rps must be more than 0: nothing could ever be asked")]
+    NoRequests,
+    /// Not a size that the service takes.
+    #[error("--page-size {0} is out of range: a page has 1 to 25 entries")]
+    PageSize(u8),
     /// Not a version of the API.
     #[error("--api-version {0:?} is no API version: they look like 7.4 or 2025-07-01")]
     ApiVersion(String),
 }
 
-/// Which vault, and what it takes to get in.
-#[derive(Clone, Debug)]
-pub enum VaultConfig {
-    /// One behind https.
-    Remote {
-        /// Scheme, host and port.
-        url: Url,
-        /// The file that holds the token.
-        token_file: PathBuf,
-    },
-    /// The embedded vault, in memory and full of examples.
-    Demo,
-    /// The embedded vault of this name, kept on disk.
-    Local(String, LocalStore),
-}
-
 /// Everything `akvfs mount` needs to know.
 #[derive(Clone, Debug)]
 pub struct MountConfig {
-    /// Which vault.
-    pub vault: VaultConfig,
+    /// How to reach the vault.
+    pub access: AccessConfig,
     /// Where to mount: absolute, as it was typed otherwise.
     pub directory: PathBuf,
     /// Whether to stay in the foreground.
@@ -144,14 +131,6 @@ pub struct MountConfig {
     pub log_level: LogLevel,
     /// What has to be known before the mount counts as ready.
     pub readiness: Readiness,
-    /// Time limit of every call.
-    pub deadline: Duration,
-    /// Version of the REST API.
-    pub api_version: String,
-    /// Whether the challenge's resource must be a parent domain of the vault's host.
-    pub verify_resource: bool,
-    /// More certificate authorities to trust.
-    pub ca_bundle: Option<PathBuf>,
     /// Owner, group, modes.
     pub ownership: Ownership,
     /// The cache's settings.
@@ -170,23 +149,16 @@ impl MountConfig {
     /// # Errors
     /// The first contradiction that is found.
     pub fn from_args(args: &MountArgs) -> Result<MountConfig, UsageError> {
-        let address = VaultAddress::parse(&args.vault)?;
-        let source = address.to_string();
         let ownership = ownership(args)?;
-        let vault = vault(args, address)?;
-        check_values(args)?;
+        let access = AccessConfig::from_args(&args.vault, &args.access)?;
         Ok(MountConfig {
-            mount: MountSettings { source, allow_other: args.allow_other },
-            serve: ServeSettings { deadline: args.deadline, spin: args.spin == Spin::Auto },
-            vault,
+            mount: MountSettings { source: access.source.clone(), allow_other: args.allow_other },
+            serve: ServeSettings { deadline: access.deadline, spin: args.spin == Spin::Auto },
+            access,
             directory: absolute(&args.directory)?,
             foreground: args.foreground,
             log_level: args.log_level,
             readiness: Readiness::from_args(&args.ready)?,
-            deadline: args.deadline,
-            api_version: args.api_version.clone(),
-            verify_resource: !args.no_verify_challenge_resource,
-            ca_bundle: args.ca_bundle.as_deref().map(absolute).transpose()?,
             ownership,
             cache: cache::settings(&args.cache)?,
             rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
@@ -217,49 +189,4 @@ fn ownership(args: &MountArgs) -> Result<Ownership, UsageError> {
 fn mode(flag: &'static str, given: &str, example: &'static str) -> Result<u16, UsageError> {
     let mode = u16::from_str_radix(given, 8).ok().filter(|mode| *mode <= 0o777);
     mode.ok_or_else(|| UsageError::Mode { flag, given: given.to_owned(), example })
-}
-
-fn vault(args: &MountArgs, address: VaultAddress) -> Result<VaultConfig, UsageError> {
-    let key_file = args.key_file.as_deref().map(absolute).transpose()?;
-    if key_file.is_some() && !matches!(address, VaultAddress::Local(_)) {
-        return Err(UsageError::NothingToOpen("give it with local: or local:NAME"));
-    }
-    match address {
-        VaultAddress::Remote(url) => {
-            let Auth::TokenFile = args.auth; // the only way so far
-            let token_file = args.token_file.as_deref().ok_or(UsageError::TokenFileMissing)?;
-            let token_file = absolute(token_file)?;
-            Ok(VaultConfig::Remote { url, token_file })
-        }
-        VaultAddress::Demo => embedded(args).map(|()| VaultConfig::Demo),
-        VaultAddress::Local(name) => {
-            embedded(args)?;
-            let store = LocalStore::of_vault(&name, key_file)?;
-            Ok(VaultConfig::Local(name, store))
-        }
-    }
-}
-
-/// What only a vault behind https has a use for.
-fn embedded(args: &MountArgs) -> Result<(), UsageError> {
-    let useless = [
-        (args.token_file.is_some(), "--token-file"),
-        (args.ca_bundle.is_some(), "--ca-bundle"),
-        (args.no_verify_challenge_resource, "--no-verify-challenge-resource"),
-    ];
-    match useless.iter().find(|(given, _)| *given) {
-        Some((_, flag)) => Err(UsageError::NotForEmbedded(flag)),
-        None => Ok(()),
-    }
-}
-
-fn check_values(args: &MountArgs) -> Result<(), UsageError> {
-    if args.deadline.is_zero() {
-        return Err(UsageError::NoDeadline);
-    }
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'-';
-    if args.api_version.is_empty() || !args.api_version.bytes().all(legal) {
-        return Err(UsageError::ApiVersion(args.api_version.clone()));
-    }
-    Ok(())
 }

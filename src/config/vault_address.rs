@@ -5,8 +5,8 @@ use std::fmt;
 use url::Url;
 
 use super::UsageError;
+use crate::cli::Cloud;
 
-const PUBLIC_SUFFIX: &str = "vault.azure.net";
 const MANAGED_HSM: &str = "managedhsm";
 
 /// A vault, as given on the command line.
@@ -25,7 +25,7 @@ const LOCAL_NAME: &str = "local";
 
 impl VaultAddress {
     /// Reads `NAME`, `NAME.vault.azure.net`, `https://HOST[:PORT]`, `local:[NAME]` or `demo:`.
-    pub(super) fn parse(given: &str) -> Result<VaultAddress, UsageError> {
+    pub(super) fn parse(given: &str, cloud: Cloud) -> Result<VaultAddress, UsageError> {
         let wrong = |why| UsageError::Vault { given: given.to_owned(), why };
         if given == "demo:" {
             return Ok(VaultAddress::Demo);
@@ -42,11 +42,20 @@ impl VaultAddress {
         } else if given.contains('.') {
             format!("https://{given}")
         } else if is_vault_name(given) {
-            format!("https://{given}.{PUBLIC_SUFFIX}")
+            format!("https://{given}.{}", suffix(cloud))
         } else {
             return Err(wrong(NO_NAME));
         };
         remote(&url).map_err(wrong)
+    }
+}
+
+/// Where a cloud's vaults are.
+fn suffix(cloud: Cloud) -> &'static str {
+    match cloud {
+        Cloud::Public => "vault.azure.net",
+        Cloud::China => "vault.azure.cn",
+        Cloud::Usgov => "vault.usgovcloudapi.net",
     }
 }
 
@@ -110,11 +119,20 @@ mod tests {
             ("my-vault", "https://my-vault.vault.azure.net"),
             ("my-vault.vault.azure.net", "https://my-vault.vault.azure.net"),
             ("https://My-Vault.vault.azure.net/", "https://my-vault.vault.azure.net"),
+            ("https://MY-VAULT.vault.azure.net:443", "https://my-vault.vault.azure.net"),
             ("https://127.0.0.1:8443", "https://127.0.0.1:8443"),
             ("https://[::1]:8443", "https://[::1]:8443"),
         ] {
-            assert_eq!(VaultAddress::parse(given).unwrap().to_string(), shown, "{given}");
+            assert_eq!(VaultAddress::parse(given, Cloud::Public).unwrap().to_string(), shown, "{given}");
         }
+    }
+
+    #[test]
+    fn a_name_alone_belongs_to_the_cloud_that_is_named() {
+        let shown = |given, cloud| VaultAddress::parse(given, cloud).unwrap().to_string();
+        assert_eq!(shown("my-vault", Cloud::China), "https://my-vault.vault.azure.cn");
+        assert_eq!(shown("my-vault", Cloud::Usgov), "https://my-vault.vault.usgovcloudapi.net");
+        assert_eq!(shown("my-vault.vault.azure.net", Cloud::China), "https://my-vault.vault.azure.net");
     }
 
     #[test]
@@ -132,7 +150,7 @@ mod tests {
             "https://evil\\.vault.azure.net",
             "ftp://x",
         ] {
-            let error = VaultAddress::parse(given).unwrap_err().to_string();
+            let error = VaultAddress::parse(given, Cloud::Public).unwrap_err().to_string();
             assert!(error.starts_with(&format!("{given:?} is no vault: ")), "{error}");
         }
     }

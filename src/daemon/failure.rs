@@ -3,10 +3,11 @@
 use std::fmt;
 use std::io;
 
+use crate::auth::AuthError;
 use crate::config::UsageError;
 use crate::emulator::EmulatorError;
 use crate::fuse::{MountError, UnmountError};
-use crate::vault::http::HttpSetupError;
+use crate::vault::http::{HttpSetupError, RawCallError};
 use crate::vault::{Denial, VaultError, VaultErrorKind};
 
 /// A failed command: one line for the person, one number for the script.
@@ -41,6 +42,22 @@ impl Failure {
 
     pub(super) fn other(message: String) -> Failure {
         Failure { code: OTHER, message }
+    }
+
+    /// A request that was written wrong.
+    pub(super) fn unsendable(error: RawCallError) -> Failure {
+        Failure { code: USAGE, message: error.to_string() }
+    }
+
+    /// What an answer by hand amounts to; `None` for a success.
+    pub(super) fn of_status(status: u16) -> Option<Failure> {
+        let code = match status {
+            200..=299 => return None,
+            401 | 403 => AUTHENTICATION,
+            500..=599 => VAULT,
+            _ => OTHER,
+        };
+        Some(Failure { code, message: format!("the vault answered HTTP {status}") })
     }
 
     pub(super) fn system(what: &str, error: &io::Error) -> Failure {
@@ -82,6 +99,12 @@ impl From<HttpSetupError> for Failure {
     }
 }
 
+impl From<AuthError> for Failure {
+    fn from(error: AuthError) -> Failure {
+        Failure { code: AUTHENTICATION, message: error.to_string() }
+    }
+}
+
 impl From<EmulatorError> for Failure {
     fn from(error: EmulatorError) -> Failure {
         Failure::other(error.to_string())
@@ -91,13 +114,16 @@ impl From<EmulatorError> for Failure {
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Failure {
         let code = match error.kind {
-            VaultErrorKind::Unauthenticated
+            VaultErrorKind::Unauthenticated(_)
             | VaultErrorKind::NoToken(_)
-            | VaultErrorKind::Denied(Denial::Permission) => AUTHENTICATION,
-            VaultErrorKind::Denied(Denial::Network | Denial::Managed)
+            | VaultErrorKind::Denied(Denial::Role(_) | Denial::Policy(_)) => AUTHENTICATION,
+            VaultErrorKind::Denied(Denial::Firewall | Denial::PrivateLink | Denial::Managed | Denial::Unsaid)
             | VaultErrorKind::Disabled
             | VaultErrorKind::Throttled(_)
             | VaultErrorKind::Conflict
+            | VaultErrorKind::SoftDeleted
+            | VaultErrorKind::Taken
+            | VaultErrorKind::Invalid(_)
             | VaultErrorKind::Rejected(_)
             | VaultErrorKind::Server(_)
             | VaultErrorKind::Unreachable(_)

@@ -4,6 +4,7 @@
 //! Everything is put together here, and nothing imports this room. Refuses logic of its own.
 
 mod background;
+mod connect;
 mod descriptors;
 mod embedded;
 mod emulator;
@@ -12,6 +13,7 @@ mod lines;
 mod logging;
 mod private_folder;
 mod readiness;
+mod request;
 mod sign_in;
 mod signals;
 mod terminal;
@@ -30,16 +32,18 @@ use tracing::{info, warn};
 
 use crate::auth::Credential;
 use crate::cache::Cached;
-use crate::config::{MountConfig, VaultConfig};
+use crate::config::MountConfig;
 use crate::fs::{Fs, FsSettings};
 use crate::fuse::{self, Kernel, Mounted, Serving, UnmountError, Unmounted};
 use crate::rotation;
 use crate::sys::forbid_dumps;
-use crate::vault::http::{HttpSettings, HttpVault};
+use crate::vault::http::HttpVault;
 use background::Parent;
+use connect::{connect, credential};
 use embedded::Embedded;
 pub use emulator::emulator;
 pub use failure::Failure;
+pub use request::request;
 use signals::{Order, Signals};
 pub use terminal::say;
 
@@ -81,21 +85,27 @@ pub fn unmount(directory: &Path, lazy: bool, quiet: bool) -> Result<(), Failure>
 fn serve(config: &MountConfig, parent: Option<Parent>) -> Result<(), Failure> {
     forbid_dumps().map_err(|error| Failure::system("cannot forbid core dumps", &error))?;
     descriptors::raise_limit()?;
+    // Before the first thread: what it takes from the environment is removed from it.
+    let credential = credential(&config.access)?;
     let log = logging::start(config.log_level, parent.is_some())?;
     fuse::check(&config.directory)?;
     let runtime = runtime()?;
-    let result = runtime.block_on(begin_and_serve(config, parent));
+    let result = runtime.block_on(begin_and_serve(config, parent, credential));
     // The request loop of a detached mount waits for the last open file; the process does not.
     runtime.shutdown_background();
     log.finish();
     result
 }
 
-async fn begin_and_serve(config: &MountConfig, parent: Option<Parent>) -> Result<(), Failure> {
+async fn begin_and_serve(
+    config: &MountConfig,
+    parent: Option<Parent>,
+    credential: Option<Credential>,
+) -> Result<(), Failure> {
     // Before there is a mount: a signal in between would leave it behind, dead.
     let mut signals = Signals::new()?;
     let (cache, _embedded) = tokio::select! {
-        begun = begin(config) => begun?,
+        begun = begin(config, credential) => begun?,
         () = signals.end() => return match parent {
             None => Ok(()),
             Some(_) => Err(Failure::other("ended by a signal before the mount was ready".to_owned())),
@@ -108,8 +118,11 @@ async fn begin_and_serve(config: &MountConfig, parent: Option<Parent>) -> Result
 }
 
 /// The vault, ready as far as it has to be before anything is mounted.
-async fn begin(config: &MountConfig) -> Result<(Cached<HttpVault>, Option<Embedded>), Failure> {
-    let (vault, embedded) = connect(config).await?;
+async fn begin(
+    config: &MountConfig,
+    credential: Option<Credential>,
+) -> Result<(Cached<HttpVault>, Option<Embedded>), Failure> {
+    let (vault, embedded) = connect(&config.access, credential).await?;
     let cache = Cached::new(vault.clone(), config.cache.clone());
     readiness::reach(&vault, &cache, &config.readiness).await?;
     Ok((cache, embedded))
@@ -129,28 +142,6 @@ fn runtime() -> Result<Runtime, Failure> {
     built.map_err(|error| Failure::system("cannot start the runtime", &error))
 }
 
-/// A client for the vault, and the vault itself if it is ours to run.
-async fn connect(config: &MountConfig) -> Result<(HttpVault, Option<Embedded>), Failure> {
-    let settings = |base, socket| HttpSettings {
-        base,
-        socket,
-        ca_bundle: config.ca_bundle.clone(),
-        api_version: config.api_version.clone(),
-        verify_resource: config.verify_resource,
-        deadline: config.deadline,
-    };
-    let embedded = match &config.vault {
-        VaultConfig::Remote { url, token_file } => {
-            let credential = Credential::from_file(token_file.clone());
-            return Ok((HttpVault::new(settings(url.clone(), None), credential)?, None));
-        }
-        VaultConfig::Demo => Embedded::demo().await?,
-        VaultConfig::Local(name, store) => Embedded::local(name, store).await?,
-    };
-    let settings = settings(embedded.base()?, Some(embedded.socket()));
-    Ok((HttpVault::new(settings, embedded.credential())?, Some(embedded)))
-}
-
 /// A mount that is served.
 struct Mount {
     mounted: Mounted,
@@ -168,10 +159,13 @@ impl Mount {
         if mounted.made_directory() {
             say(format_args!("made the mount point {}", mounted.path().display()));
         }
-        let (serving, kernel) = fuse::serve(Arc::clone(&fs), connection, config.serve).map_err(|error| {
-            let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
-            Failure::system("the kernel does not speak FUSE as expected", &error)
-        })?;
+        let (serving, kernel) = match fuse::serve(Arc::clone(&fs), connection, config.serve) {
+            Ok(served) => served,
+            Err(error) => {
+                mounted.undo();
+                return Err(Failure::system("the kernel does not speak FUSE as expected", &error));
+            }
+        };
         let notifier = Arc::new(fuse::Notifier::new(Arc::clone(&fs), kernel.clone(), mounted.path()));
         tokio::spawn(rotation::follow(cache.changes(), notifier, config.rotation.clone()));
         info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
@@ -183,7 +177,9 @@ impl Mount {
         let Mount { mounted, serving, kernel, fs, cache } = self;
         let mut served = tokio::task::spawn_blocking(move || serving.wait());
         if !ready(parent) {
-            return end(&mounted, served).await;
+            let ended = end(&mounted, served).await;
+            mounted.remove_made();
+            return ended;
         }
         loop {
             tokio::select! {

@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::Failure;
 use crate::config::{Readiness, ReadyWhen};
-use crate::vault::{Denial, Vault, VaultError, VaultErrorKind};
+use crate::vault::{Vault, VaultError, VaultErrorKind};
 
 /// Waits until the vault is as ready as it has to be. A whole listing goes through the cache, which keeps
 /// it for the first `ls`.
@@ -23,7 +23,7 @@ pub(super) async fn reach(vault: &impl Vault, cache: &impl Vault, readiness: &Re
     };
     let too_late = |_| Err(VaultError::of(VaultErrorKind::TimedOut));
     match timeout(readiness.limit, reached).await.unwrap_or_else(too_late) {
-        Err(VaultError { kind: VaultErrorKind::Denied(Denial::Permission), .. }) => {
+        Err(VaultError { kind: VaultErrorKind::Denied(denial), .. }) if denial.is_permission() => {
             warn!("the vault does not let us list: files can be opened by name only");
             Ok(())
         }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tracing::Level;
 
-use crate::vault::{Denial, VaultError, VaultErrorKind};
+use crate::vault::{Denial, Invalid, VaultError, VaultErrorKind};
 
 /// What the caller of an operation sees.
 #[derive(Clone, Debug)]
@@ -55,11 +55,17 @@ impl FsError {
 fn vault_errno(kind: &VaultErrorKind) -> i32 {
     match kind {
         VaultErrorKind::Disabled => libc::EACCES,
-        VaultErrorKind::Denied(Denial::Permission | Denial::Network) => libc::EACCES,
-        VaultErrorKind::Denied(Denial::Managed) => libc::EPERM,
-        VaultErrorKind::Unauthenticated | VaultErrorKind::NoToken(_) => libc::EACCES,
+        VaultErrorKind::Denied(Denial::Role(_) | Denial::Policy(_)) => libc::EACCES,
+        VaultErrorKind::Denied(Denial::Firewall | Denial::PrivateLink) => libc::EACCES,
+        VaultErrorKind::Denied(Denial::Managed | Denial::Unsaid) => libc::EPERM,
+        VaultErrorKind::Unauthenticated(_) | VaultErrorKind::NoToken(_) => libc::EACCES,
         VaultErrorKind::Throttled(_) => libc::EBUSY, // not EAGAIN: readers take that for "poll and retry", and spin
         VaultErrorKind::Conflict => libc::EBUSY,
+        VaultErrorKind::SoftDeleted | VaultErrorKind::Taken => libc::EEXIST,
+        VaultErrorKind::Invalid(Invalid::NotUtf8) => libc::EILSEQ,
+        VaultErrorKind::Invalid(Invalid::ValueTooLong) => libc::EFBIG,
+        VaultErrorKind::Invalid(Invalid::TooManyTags | Invalid::TagLength) => libc::ENOSPC,
+        VaultErrorKind::Invalid(Invalid::ContentTypeTooLong | Invalid::Date) => libc::EINVAL,
         VaultErrorKind::Rejected(_) => libc::EINVAL,
         VaultErrorKind::Server(_) => libc::EIO,
         VaultErrorKind::Unreachable(_) => libc::EHOSTUNREACH,

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 mod descriptor;
+mod environment;
 mod mount_api;
 mod process;
 mod secret_bytes;
@@ -12,6 +13,7 @@ mod wiping_allocator;
 mod writable_clone;
 
 pub use descriptor::{close_inherited_descriptors, receive_descriptor};
+pub use environment::take_from_environment;
 pub use mount_api::{MountAttributes, mount_fuse};
 pub use process::forbid_dumps;
 pub use secret_bytes::SecretBytes;

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::{
-    Changes, DeletedItem, Found, Item, NewSecret, Page, Pages, Properties, Secret, SecretBytes, SecretName, Vault,
-    VaultError, VaultErrorKind, VersionId,
+    Changes, DeletedItem, Found, Item, NewSecret, OutContentType, Page, Pages, Properties, Secret, SecretBytes,
+    SecretName, Vault, VaultError, VaultErrorKind, VersionId,
 };
 
 /// Cheap to clone: the clones are the same vault.
@@ -149,6 +149,12 @@ impl Vault for Double {
                 value: SecretBytes::new(version.value.as_bytes().to_vec()),
             }))
         }))
+    }
+
+    /// It holds no certificates, and so converts none.
+    async fn get_as(&self, _: &SecretName, _: Option<VersionId>, _: OutContentType) -> Found {
+        self.pass().await?;
+        Err(VaultError::of(VaultErrorKind::Rejected(400)))
     }
 
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {

@@ -8,8 +8,11 @@
 pub(crate) mod double;
 mod error;
 pub mod http;
+mod limits;
 mod name;
 mod secret;
+pub mod settle;
+mod tags;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -18,9 +21,10 @@ use std::time::Duration;
 use futures_util::stream::BoxStream;
 
 pub use crate::sys::SecretBytes;
-pub use error::{Denial, VaultError, VaultErrorKind};
+pub use error::{Denial, Invalid, Permission, TokenRefusal, VaultError, VaultErrorKind};
 pub use name::{SecretName, VersionId};
-pub use secret::{Changes, DeletedItem, Item, Listed, NewSecret, Properties, Secret};
+pub use secret::{Changes, DeletedItem, Item, Listed, NewSecret, OutContentType, Properties, Secret};
+pub use tags::edit_tags;
 
 /// What a get found. `None`: the vault has no such secret, or no such version of it.
 pub type Found = Result<Option<Arc<Secret>>, VaultError>;
@@ -51,6 +55,15 @@ pub trait Vault: Send + Sync + 'static {
     fn get_now(&self, name: &SecretName, version: Option<VersionId>) -> impl Future<Output = Found> + Send {
         self.get(name, version)
     }
+
+    /// The same in another form: only a certificate's PFX can be had, as PEM (`outContentType`, since
+    /// api-version 2025-07-01).
+    fn get_as(
+        &self,
+        name: &SecretName,
+        version: Option<VersionId>,
+        form: OutContentType,
+    ) -> impl Future<Output = Found> + Send;
 
     /// Makes a new version (`PUT /secrets/{name}`). Nothing carries over from the version before.
     fn set(&self, name: &SecretName, new: NewSecret) -> impl Future<Output = Result<Arc<Secret>, VaultError>> + Send;

@@ -37,6 +37,25 @@ pub struct Properties {
     pub previous_version: Option<Box<str>>,
 }
 
+/// The form in which a certificate's secret is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutContentType {
+    /// `application/x-pkcs12`: PFX, in base64.
+    Pfx,
+    /// `application/x-pem-file`.
+    Pem,
+}
+
+impl OutContentType {
+    /// The media type.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OutContentType::Pfx => "application/x-pkcs12",
+            OutContentType::Pem => "application/x-pem-file",
+        }
+    }
+}
+
 /// One version of a secret, with its value.
 #[derive(Debug)]
 pub struct Secret {

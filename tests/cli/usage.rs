@@ -14,13 +14,20 @@ const WRONG: &[(&[&str], &str)] = &[
     (&["emulator", "--key-file", "x"], "give it with --store DIR"),
     (&["emulator", "--in-memory", "--store", "x"], "cannot be used with"),
     (&["emulator", "--retention-days", "3"], "7 to 90 days"),
+    (&["mount", "my-vault", "/nonexistent/dir", "--auth", "token-file"], "--token-file FILE"),
+    (&["mount", "my-vault", "/nonexistent/dir", "--auth", "client-secret", "--client-id", "x"], "--client-secret-file"),
+    (&["mount", "my-vault", "/nonexistent/dir", "--auth", "azure-cli", "--token-file", "x"], "of no use with --auth"),
+    (&["mount", "demo:", "/nonexistent/dir", "--max-rps", "0"], "--max-rps must be more than 0"),
+    (&["mount", "demo:", "/nonexistent/dir", "--page-size", "26"], "1 to 25 entries"),
+    (&["request", "demo:", "HEAD", "/secrets"], "GET, PUT, POST, PATCH or DELETE"),
+    (&["request", "demo:", "GET", "https://evil.example/secrets"], "a URL of this very vault"),
+    (&["request", "demo:", "GET", "secrets"], "begin with one slash"),
     (&["emulator", "--http", "127.0.0.1:0", "--unix", "x"], "cannot be used with"),
     (&["emulator", "--http", "127.0.0.1:0", "--sign-in", "client-secret"], "needs https"),
     (&["emulator", "--unix", "x", "--sign-in", "imds,workload-identity"], "--sign-in workload-identity needs https"),
     (&["emulator", "--sign-in", "password"], "[possible values: client-secret"),
     (&["emulator", "--permissions", "get,write"], "--permissions \"write\""),
     (&["emulator", "--identity-listen", "127.0.0.1:0"], "--sign-in app-service or imds"),
-    (&["mount", "my-vault", "/nonexistent/dir"], "--token-file FILE"),
     (&["mount", "demo:", "/nonexistent/dir", "--token-file", "x"], "--token-file is of no use"),
     (&["mount", "demo:", "/nonexistent/dir", "--file-mode", "0999"], "--file-mode \"0999\" is no file mode"),
     (&["mount", "demo:", "/nonexistent/dir", "--dir-mode", "01777"], "--dir-mode \"01777\" is no file mode"),
@@ -55,7 +62,8 @@ fn help_shows_every_flag_and_an_example() {
     let help = |command: &str| String::from_utf8(akvfs().args([command, "--help"]).output().unwrap().stdout).unwrap();
     let mount = help("mount");
     for flag in "--foreground --ttl --deadline --uid --gid --file-mode --dir-mode --allow-other --ca-bundle --auth \
-                 --token-file --no-verify-challenge-resource --api-version --log-level"
+                 --token-file --client-id --tenant-id --client-secret-file --client-certificate --cloud --max-rps \
+                 --page-size --no-verify-challenge-resource --api-version --log-level"
         .split_whitespace()
     {
         assert!(mount.contains(flag), "{flag}");

@@ -15,6 +15,8 @@ use tokio::runtime::Runtime;
 /// More than anything here should take, and less than a person would wait.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+pub const HOUR: Duration = Duration::from_secs(3600);
+
 /// The command under test; `AKVFS` names another one, for a user who cannot enter the build's folder.
 pub fn akvfs() -> Command {
     Command::new(std::env::var_os("AKVFS").unwrap_or_else(|| env!("CARGO_BIN_EXE_akvfs").into()))
@@ -35,7 +37,7 @@ impl TestVault {
         let serving = runtime.block_on(emulator.serve_tls(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("ca.pem"), serving.ca_pem().unwrap()).unwrap();
-        fs::write(folder.path().join("token"), emulator.issue_token(Duration::from_secs(3600))).unwrap();
+        fs::write(folder.path().join("token"), emulator.issue_token(HOUR)).unwrap();
         TestVault { emulator, folder, serving, runtime }
     }
 

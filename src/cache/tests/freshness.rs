@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::simulated::{Simulated, numbered};
 use crate::cache::{CacheSettings, Cached};
-use crate::vault::{Denial, SecretName, Vault, VaultErrorKind};
+use crate::vault::{Denial, Permission, SecretName, Vault, VaultErrorKind};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -127,7 +127,7 @@ async fn a_permission_that_is_taken_away_is_noticed_within_the_ttl_though_listin
     let (vault, cache) = kept_fresh(100, 50).await;
     reading(&cache, 50, 90).await;
     for number in 0..100 {
-        vault.trouble_with(numbered(number).as_str(), Some(VaultErrorKind::Denied(Denial::Permission)));
+        vault.trouble_with(numbered(number).as_str(), Some(VaultErrorKind::Denied(Denial::Role(Permission::Get))));
     }
     for _ in 0..61 {
         sleep(Duration::from_secs(1)).await;
@@ -143,7 +143,7 @@ async fn a_permission_that_is_taken_away_is_noticed_within_the_ttl_though_listin
 #[tokio::test(start_paused = true)]
 async fn where_listings_are_refused_each_value_is_got() {
     let (vault, cache) = kept_fresh(100, 30).await;
-    vault.trouble_with_listings(VaultErrorKind::Denied(Denial::Permission));
+    vault.trouble_with_listings(VaultErrorKind::Denied(Denial::Role(Permission::Get)));
     reading(&cache, 30, 90).await;
     vault.asked();
     reading(&cache, 30, 300).await;

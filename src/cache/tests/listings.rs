@@ -8,7 +8,7 @@ use tokio::time::{advance, sleep};
 
 use super::{NEGATIVE_TTL, TTL, cached, cached_for, listed};
 use crate::vault::double::name;
-use crate::vault::{Denial, Vault, VaultError, VaultErrorKind};
+use crate::vault::{Denial, Permission, Vault, VaultError, VaultErrorKind};
 
 #[tokio::test(start_paused = true)]
 async fn the_old_listing_is_served_until_the_new_one_is_complete() {
@@ -29,7 +29,7 @@ async fn the_old_listing_is_served_until_the_new_one_is_complete() {
 #[tokio::test(start_paused = true)]
 async fn a_refused_listing_is_remembered_for_a_moment() {
     let (double, cache) = cached(&[("a", "1")]);
-    *double.error.lock() = Some(VaultError::of(VaultErrorKind::Denied(Denial::Permission)));
+    *double.error.lock() = Some(VaultError::of(VaultErrorKind::Denied(Denial::Role(Permission::Get))));
     for _ in 0..3 {
         assert!(cache.secrets().next().await.unwrap().is_err());
         assert!(cache.versions(&name("a")).next().await.unwrap().is_err());
@@ -53,7 +53,7 @@ async fn an_outage_shows_the_old_listing_and_a_refusal_does_not() {
     assert_eq!(cache.age_of_listing().unwrap().as_secs(), TTL.as_secs());
     assert!(cache.known_item(&name("a")).unwrap().answer.is_some(), "and its names are known");
 
-    *double.error.lock() = Some(VaultError::of(VaultErrorKind::Denied(Denial::Permission)));
+    *double.error.lock() = Some(VaultError::of(VaultErrorKind::Denied(Denial::Role(Permission::Get))));
     advance(TTL).await;
     assert!(cache.secrets().next().await.unwrap().is_err());
 }

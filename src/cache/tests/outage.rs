@@ -8,7 +8,7 @@ use tokio::time::{advance, sleep};
 
 use super::simulated::{Simulated, numbered};
 use crate::cache::{CacheSettings, Cached};
-use crate::vault::{Denial, Secret, SecretName, Vault, VaultErrorKind};
+use crate::vault::{Denial, Permission, Secret, SecretName, TokenRefusal, Vault, VaultErrorKind};
 
 const TTL: Duration = Duration::from_secs(60);
 
@@ -24,9 +24,9 @@ async fn read(cache: &Cached<Simulated>, name: &SecretName) -> Result<Option<Str
 
 fn outages() -> Vec<VaultErrorKind> {
     vec![
-        VaultErrorKind::Unauthenticated,
+        VaultErrorKind::Unauthenticated(TokenRefusal::Unsaid),
         VaultErrorKind::NoToken("test".into()),
-        VaultErrorKind::Denied(Denial::Network),
+        VaultErrorKind::Denied(Denial::Firewall),
         VaultErrorKind::Throttled(None),
         VaultErrorKind::Server(503),
         VaultErrorKind::Unreachable("test".into()),
@@ -59,7 +59,7 @@ async fn an_outage_is_no_answer_and_the_value_is_served_with_its_age() {
 
 #[tokio::test(start_paused = true)]
 async fn a_definite_no_ends_it_at_once() {
-    for no in [VaultErrorKind::Disabled, VaultErrorKind::Denied(Denial::Permission)] {
+    for no in [VaultErrorKind::Disabled, VaultErrorKind::Denied(Denial::Role(Permission::Get))] {
         let (vault, cache) = cached(1, CacheSettings::default());
         let name = numbered(0);
         let held = std::sync::Arc::downgrade(&cache.get(&name, None).await.unwrap().unwrap());

@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use crate::vault::{
-    Changes, DeletedItem, Found, Item, NewSecret, Page, Pages, Properties, Secret, SecretBytes, SecretName, Vault,
-    VaultError, VaultErrorKind, VersionId,
+    Changes, DeletedItem, Found, Item, NewSecret, OutContentType, Page, Pages, Properties, Secret, SecretBytes,
+    SecretName, Vault, VaultError, VaultErrorKind, VersionId,
 };
 
 /// Secrets on a page of the service's listings.
@@ -224,6 +224,10 @@ impl Vault for Simulated {
         Ok(version.map(|Version { id, value, properties }| {
             Arc::new(Secret { name: name.clone(), version: id, properties, value: SecretBytes::new(value) })
         }))
+    }
+
+    async fn get_as(&self, name: &SecretName, version: Option<VersionId>, _: OutContentType) -> Found {
+        self.get(name, version).await
     }
 
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {

@@ -1,11 +1,23 @@
 //! A vault reached over its REST API.
 //!
-//! Owns routes, wire types, the challenge and paging. Refuses to hold a cache, to follow redirects,
-//! and to show a body to anybody but the caller.
+//! Owns routes, wire types, the challenge, paging, retries and the vault's limits. Refuses to hold a
+//! cache, to follow redirects, and to show a body to anybody but the caller.
+//!
+//! A call passes, from the outside in: `pipeline` (deadline, tries), `throttle` and `breaker` (whether
+//! the vault may be asked now), `session` (the token), `transport` (one request). What is sent again,
+//! and when, is `retry`'s table.
 
+mod breaker;
 mod challenge;
 mod failure;
+mod operation;
 mod pages;
+mod pipeline;
+mod raw;
+mod repeats;
+mod retry;
+mod session;
+mod throttle;
 mod transport;
 mod wire;
 
@@ -17,10 +29,13 @@ use reqwest::Method;
 use url::Url;
 
 use super::{
-    Changes, DeletedItem, Found, Item, NewSecret, Pages, Secret, SecretBytes, SecretName, Vault, VaultError,
-    VaultErrorKind, VersionId,
+    Changes, DeletedItem, Found, Item, NewSecret, OutContentType, Pages, Secret, SecretBytes, SecretName, Vault,
+    VaultError, VaultErrorKind, VersionId,
 };
 use crate::auth::Credential;
+use operation::Operation;
+use pipeline::Pipeline;
+pub use raw::{RawAnswer, RawCall, RawCallError, RawOutcome};
 use transport::{Answer, Call, Transport};
 
 /// How to reach a vault.
@@ -37,7 +52,30 @@ pub struct HttpSettings {
     pub verify_resource: bool,
     /// Time limit of one call, all its tries included.
     pub deadline: Duration,
+    /// Requests a second, in the long run.
+    pub max_rps: u32,
+    /// Entries in a page of a listing, 1 to 25; `None` for as many as the vault likes.
+    pub page_size: Option<u8>,
 }
+
+impl HttpSettings {
+    /// The usual settings for a vault behind https.
+    pub fn of(base: Url) -> HttpSettings {
+        HttpSettings {
+            base,
+            socket: None,
+            ca_bundle: None,
+            api_version: API_VERSION.to_owned(),
+            verify_resource: true,
+            deadline: Duration::from_secs(10),
+            max_rps: 100,
+            page_size: None,
+        }
+    }
+}
+
+/// The newest version of the API whose answers have been seen.
+pub const API_VERSION: &str = "2025-07-01";
 
 /// Why a client cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -55,45 +93,73 @@ pub enum HttpSetupError {
     Tls(String),
 }
 
-/// A Key Vault behind HTTP. Cheap to clone: the clones share connections and token.
+/// A Key Vault behind HTTP. Cheap to clone: the clones share connections, token and limits.
 #[derive(Clone)]
-pub struct HttpVault(Arc<Transport>);
+pub struct HttpVault {
+    pipeline: Arc<Pipeline>,
+    page_size: Option<u8>,
+}
 
 impl HttpVault {
-    /// A client for the vault; sends nothing yet.
+    /// A client for the vault; sends nothing yet. Its connections are closed when the last clone is
+    /// dropped.
     ///
     /// # Errors
     /// When the CA bundle is unreadable or TLS cannot be set up.
     pub fn new(settings: HttpSettings, credential: Credential) -> Result<HttpVault, HttpSetupError> {
-        Ok(HttpVault(Arc::new(Transport::new(settings, credential)?)))
+        let transport = Transport::new(&settings)?;
+        let tls = |error| HttpSetupError::Tls(failure::cause(&error));
+        let tokens = credential.provider(transport.client()).map_err(tls)?;
+        let pipeline = Arc::new(Pipeline::new(transport, tokens, &settings));
+        Ok(HttpVault { pipeline, page_size: settings.page_size })
     }
 
     /// The answer to a call; `None` where the vault says that there is no such secret.
     async fn ask(&self, call: Call) -> Result<Option<Answer>, VaultError> {
-        let answer = self.0.exchange(call).await?;
+        let answer = self.pipeline.exchange(&call).await?;
         if failure::is_not_found(&answer) { Ok(None) } else { failure::checked(answer).map(Some) }
     }
 
-    fn call(&self, method: Method, segments: &[&str]) -> Call {
-        Call { method, url: self.0.route(segments), body: None }
+    fn call(&self, operation: Operation, method: Method, segments: &[&str]) -> Call {
+        Call { operation, method, url: self.pipeline.transport().route(segments), body: None }
     }
-}
 
-impl Vault for HttpVault {
-    async fn get(&self, name: &SecretName, version: Option<VersionId>) -> Found {
+    fn get_call(&self, name: &SecretName, version: Option<VersionId>) -> Call {
         let version = version.map(|version| version.to_string());
-        let call = self.call(Method::GET, &path(name, version.as_deref()));
+        self.call(Operation::Get, Method::GET, &path(name, version.as_deref()))
+    }
+
+    async fn secret(&self, name: &SecretName, call: Call) -> Found {
         let Some(answer) = self.ask(call).await? else { return Ok(None) };
         let secret = wire::secret(answer)?;
         same_name(name, &secret.name)?;
         Ok(Some(Arc::new(secret)))
     }
 
+    fn pages<T: wire::ListItem>(&self, segments: &[&str]) -> Pages<T> {
+        let mut first = self.pipeline.transport().route(segments);
+        if let Some(size) = self.page_size {
+            first.query_pairs_mut().append_pair("maxresults", &size.to_string());
+        }
+        pages::pages(Arc::clone(&self.pipeline), first)
+    }
+}
+
+impl Vault for HttpVault {
+    async fn get(&self, name: &SecretName, version: Option<VersionId>) -> Found {
+        self.secret(name, self.get_call(name, version)).await
+    }
+
+    async fn get_as(&self, name: &SecretName, version: Option<VersionId>, form: OutContentType) -> Found {
+        let mut call = self.get_call(name, version);
+        call.url.query_pairs_mut().append_pair("outContentType", form.as_str());
+        self.secret(name, call).await
+    }
+
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {
-        let mut call = self.call(Method::PUT, &path(name, None));
+        let mut call = self.call(Operation::Set, Method::PUT, &path(name, None));
         call.body = Some(wire::set_body(&new)?);
-        let answer = failure::checked(self.0.exchange(call).await?)?;
-        let mut secret = wire::secret(answer)?;
+        let mut secret = self.set_once(name, &call, &new).await?;
         same_name(name, &secret.name)?;
         secret.value = new.value;
         Ok(Arc::new(secret))
@@ -106,55 +172,56 @@ impl Vault for HttpVault {
         changes: Changes,
     ) -> Result<Option<Item>, VaultError> {
         let version = version.map(|version| version.to_string());
-        let mut call = self.call(Method::PATCH, &path(name, version.as_deref()));
+        let mut call = self.call(Operation::Update, Method::PATCH, &path(name, version.as_deref()));
         call.body = Some(wire::update_body(&changes)?);
         let Some(answer) = self.ask(call).await? else { return Ok(None) };
         named(name, wire::properties(&answer)?).map(Some)
     }
 
     async fn delete(&self, name: &SecretName) -> Result<Option<DeletedItem>, VaultError> {
-        let Some(answer) = self.ask(self.call(Method::DELETE, &path(name, None))).await? else { return Ok(None) };
-        wire::deleted(&answer).map(Some)
+        self.delete_once(name).await
     }
 
     async fn deleted(&self, name: &SecretName) -> Result<Option<DeletedItem>, VaultError> {
-        let call = self.call(Method::GET, &["deletedsecrets", name.as_str()]);
+        let call = self.call(Operation::Deleted, Method::GET, &["deletedsecrets", name.as_str()]);
         let Some(answer) = self.ask(call).await? else { return Ok(None) };
         wire::deleted(&answer).map(Some)
     }
 
     async fn recover(&self, name: &SecretName) -> Result<Option<Item>, VaultError> {
-        let call = self.call(Method::POST, &["deletedsecrets", name.as_str(), "recover"]);
-        let Some(answer) = self.ask(call).await? else { return Ok(None) };
-        named(name, wire::properties(&answer)?).map(Some)
+        self.recover_once(name).await
     }
 
     async fn purge(&self, name: &SecretName) -> Result<(), VaultError> {
-        let call = self.call(Method::DELETE, &["deletedsecrets", name.as_str()]);
-        failure::checked(self.0.exchange(call).await?).map(drop)
+        let call = self.call(Operation::Purge, Method::DELETE, &["deletedsecrets", name.as_str()]);
+        let answer = self.pipeline.exchange(&call).await?;
+        if answer.repeated && failure::is_not_found(&answer) {
+            return Ok(()); // an earlier try has done it
+        }
+        failure::checked(answer).map(drop)
     }
 
     async fn backup(&self, name: &SecretName) -> Result<Option<SecretBytes>, VaultError> {
-        let call = self.call(Method::POST, &["secrets", name.as_str(), "backup"]);
+        let call = self.call(Operation::Backup, Method::POST, &["secrets", name.as_str(), "backup"]);
         self.ask(call).await?.map(|answer| wire::blob(&answer)).transpose()
     }
 
     async fn restore(&self, blob: &SecretBytes) -> Result<Item, VaultError> {
-        let mut call = self.call(Method::POST, &["secrets", "restore"]);
+        let mut call = self.call(Operation::Restore, Method::POST, &["secrets", "restore"]);
         call.body = Some(wire::restore_body(blob)?);
-        wire::properties(&failure::checked(self.0.exchange(call).await?)?)
+        wire::properties(&failure::checked(self.pipeline.exchange(&call).await?)?)
     }
 
     fn secrets(&self) -> Pages {
-        pages::pages(Arc::clone(&self.0), self.0.route(&["secrets"]))
+        self.pages(&["secrets"])
     }
 
     fn versions(&self, name: &SecretName) -> Pages {
-        pages::pages(Arc::clone(&self.0), self.0.route(&["secrets", name.as_str(), "versions"]))
+        self.pages(&["secrets", name.as_str(), "versions"])
     }
 
     fn deleted_secrets(&self) -> Pages<DeletedItem> {
-        pages::pages(Arc::clone(&self.0), self.0.route(&["deletedsecrets"]))
+        self.pages(&["deletedsecrets"])
     }
 }
 

@@ -1,27 +1,32 @@
-//! One call: challenge, token, request, bounded answer.
+//! One request and its bounded answer, over connections that are kept.
 
 use std::fs;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Certificate, Client, Method, redirect};
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::challenge;
 use super::failure;
+use super::operation::Operation;
 use super::{HttpSettings, HttpSetupError};
-use crate::auth::{Credential, Scope, Token};
+use crate::auth::Token;
 use crate::vault::{VaultError, VaultErrorKind};
 
 /// A page of 25 secrets with 15 tags of 512 + 512 characters each is some 400 KB, times four for
 /// characters outside ASCII.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
+/// A backup holds up to 500 versions of up to 100 KB, twice in base64.
+const BACKUP_MAX: usize = 128 * 1024 * 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// What was sent and has not arrived by then is lost: a connection that a firewall has forgotten.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
+const IDLE: Duration = Duration::from_secs(60);
 
 /// One request, before it has a token.
 pub(super) struct Call {
+    pub(super) operation: Operation,
     pub(super) method: Method,
     pub(super) url: Url,
     /// JSON.
@@ -30,25 +35,45 @@ pub(super) struct Call {
 
 /// What came back.
 pub(super) struct Answer {
+    pub(super) operation: Operation,
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Zeroizing<Vec<u8>>,
+    /// Whether the call was sent more than once, and may have been carried out by an earlier try.
+    pub(super) repeated: bool,
 }
 
-/// The connections to one vault, and what its challenge has taught.
+/// How far a request got that has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// It reached nobody.
+    Unsent,
+    /// It may have been carried out.
+    Lost,
+    /// Another try would end the same way.
+    Final,
+}
+
+/// What became of one request.
+pub(super) type Sent = Result<Answer, (Loss, VaultError)>;
+
+/// The connections to one vault.
 pub(super) struct Transport {
     client: Client,
-    settings: HttpSettings,
-    credential: Credential,
-    scope: Mutex<Option<Scope>>,
+    base: Url,
+    api_version: String,
+    over_socket: bool,
 }
 
 impl Transport {
-    pub(super) fn new(settings: HttpSettings, credential: Credential) -> Result<Transport, HttpSetupError> {
+    pub(super) fn new(settings: &HttpSettings) -> Result<Transport, HttpSetupError> {
         let mut builder = Client::builder()
             .user_agent(concat!("akvfs/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none()) // a redirect must not take the token elsewhere
-            .connect_timeout(CONNECT_TIMEOUT.min(settings.deadline))
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT.min(settings.deadline / 2))
+            .tcp_user_timeout(UNACKNOWLEDGED.min(settings.deadline / 2))
+            .pool_idle_timeout(IDLE)
             .tls_version_min(reqwest::tls::Version::TLS_1_2);
         if let Some(path) = &settings.ca_bundle {
             builder = builder.tls_certs_merge(authorities(path)?);
@@ -58,86 +83,46 @@ impl Transport {
             None => builder.https_only(true),
         };
         let client = builder.build().map_err(|error| HttpSetupError::Tls(failure::cause(&error)))?;
-        Ok(Transport { client, settings, credential, scope: Mutex::new(None) })
+        let over_socket = settings.socket.is_some();
+        Ok(Transport { client, base: settings.base.clone(), api_version: settings.api_version.clone(), over_socket })
+    }
+
+    /// The one client, which reaches the authority too.
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn base(&self) -> &Url {
+        &self.base
     }
 
     /// The URL of a path below the vault, with its `api-version`.
     pub(super) fn route(&self, segments: &[&str]) -> Url {
-        let mut url = self.settings.base.clone();
+        let mut url = self.base.clone();
         url.set_path(&segments.join("/")); // names, versions and our own words: nothing to escape
-        url.query_pairs_mut().clear().append_pair("api-version", &self.settings.api_version);
+        self.stamp(&mut url);
         url
+    }
+
+    /// Says which `api-version` is meant, in place of what a link from the vault may say.
+    pub(super) fn stamp(&self, url: &mut Url) {
+        let others: Vec<_> = url.query_pairs().into_owned().filter(|(key, _)| key != "api-version").collect();
+        url.query_pairs_mut().clear().append_pair("api-version", &self.api_version).extend_pairs(others);
     }
 
     /// Whether a URL that the vault handed out leads to the vault itself.
     pub(super) fn is_ours(&self, url: &Url) -> bool {
-        let base = &self.settings.base;
-        let same_port = || url.port_or_known_default() == base.port_or_known_default();
+        let same_port = || url.port_or_known_default() == self.base.port_or_known_default();
         // The vault behind a socket knows its name, but no port.
-        url.host_str() == base.host_str() && (self.settings.socket.is_some() || same_port())
+        let same_host = url.host() == self.base.host() && (self.over_socket || same_port());
+        same_host && matches!(url.scheme(), "https" | "http") && url.username().is_empty() && url.password().is_none()
     }
 
-    /// Sends a call with a token, once more if the first token is refused, all within the deadline.
-    /// An answer of any status is `Ok`, save a 401.
-    pub(super) async fn exchange(&self, call: Call) -> Result<Answer, VaultError> {
-        tokio::time::timeout(self.settings.deadline, self.authenticated(&call))
-            .await
-            .unwrap_or_else(|_| Err(VaultError::of(VaultErrorKind::TimedOut)))
-    }
-
-    async fn authenticated(&self, call: &Call) -> Result<Answer, VaultError> {
-        let known = self.scope.lock().clone();
-        let scope = match known {
-            Some(scope) => scope,
-            None => self.first_challenge(call).await?,
-        };
-        let token = self.token(&scope)?;
-        let answer = self.send(call, Some(&token)).await?;
-        if answer.status != 401 {
-            return Ok(answer);
-        }
-        // The token has expired, or the vault has moved to another tenant: once more, with what the
-        // new challenge and the credential say now.
-        let renewed = self.learn(&answer)?;
-        let answer = self.send(call, Some(&*self.token(&renewed)?)).await?;
-        if answer.status == 401 { Err(failure::of(&answer)) } else { Ok(answer) }
-    }
-
-    /// The vault says whom it trusts only when it is asked without a token, and such a request must
-    /// carry no body: who answers is not known yet.
-    async fn first_challenge(&self, call: &Call) -> Result<Scope, VaultError> {
-        let bare = Call { method: call.method.clone(), url: call.url.clone(), body: None };
-        let answer = self.send(&bare, None).await?;
-        match answer.status {
-            401 => self.learn(&answer),
-            429 | 500..=599 => Err(failure::of(&answer)),
-            status => Err(failure::not_key_vault(format!("HTTP {status} where Key Vault asks for a token"))),
-        }
-    }
-
-    fn learn(&self, answer: &Answer) -> Result<Scope, VaultError> {
-        let headers = answer.headers.get_all(WWW_AUTHENTICATE);
-        let scope = headers
-            .iter()
-            .filter_map(|header| header.to_str().ok())
-            .find_map(challenge::parse)
-            .ok_or_else(|| failure::not_key_vault("HTTP 401 without Key Vault's challenge".to_owned()))?;
-        if self.settings.verify_resource {
-            challenge::verify(&scope, &self.settings.base).map_err(failure::not_key_vault)?;
-        }
-        *self.scope.lock() = Some(scope.clone());
-        Ok(scope)
-    }
-
-    fn token(&self, scope: &Scope) -> Result<std::sync::Arc<Token>, VaultError> {
-        let no_token = |error: crate::auth::AuthError| VaultErrorKind::NoToken(error.to_string().into());
-        self.credential.token(scope).map_err(|error| VaultError::of(no_token(error)))
-    }
-
-    async fn send(&self, call: &Call, token: Option<&Token>) -> Result<Answer, VaultError> {
+    /// Sends a request once.
+    pub(super) async fn send(&self, call: &Call, token: Option<&Token>) -> Sent {
         let mut request = self.client.request(call.method.clone(), call.url.clone()).header(ACCEPT, "application/json");
         if let Some(token) = token {
-            request = request.header(AUTHORIZATION, bearer(token)?);
+            request = request.header(AUTHORIZATION, bearer(token).map_err(|error| (Loss::Final, error))?);
         }
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
@@ -145,14 +130,62 @@ impl Transport {
             request = request.body(""); // Content-Length: 0, which servers want of a PUT without a body
         }
         let mut response = request.send().await.map_err(failure::unsent)?;
+        let most = most(call.operation);
         let mut body = Zeroizing::new(Vec::new());
         while let Some(chunk) = response.chunk().await.map_err(failure::unsent)? {
-            if body.len() + chunk.len() > ANSWER_MAX {
-                return Err(failure::not_key_vault(format!("an answer of more than {ANSWER_MAX} bytes")));
+            if body.len() + chunk.len() > most {
+                let error = failure::not_key_vault(format!("an answer of more than {most} bytes"));
+                return Err((Loss::Final, error));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), body })
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Ok(Answer { operation: call.operation, status, headers, body, repeated: false })
+    }
+}
+
+impl Answer {
+    /// A header, where it is text.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// `Retry-After`: seconds, or a date, which is held against the answer's own `Date`.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        let text = self.header(RETRY_AFTER.as_str())?.trim();
+        if let Ok(seconds) = text.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let until = http_date(text)?;
+        let now = self.header(DATE.as_str()).and_then(http_date).unwrap_or_else(time::OffsetDateTime::now_utc);
+        Some((until - now).try_into().unwrap_or(Duration::ZERO))
+    }
+
+    /// By how many seconds this machine's clock is ahead of the vault's.
+    pub(super) fn clock_ahead(&self) -> Option<i64> {
+        let theirs = self.header(DATE.as_str()).and_then(http_date)?;
+        Some((time::OffsetDateTime::now_utc() - theirs).whole_seconds())
+    }
+}
+
+/// RFC 9110 §5.6.7, in the one form that is to be sent: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn http_date(text: &str) -> Option<time::OffsetDateTime> {
+    let text = text.strip_suffix("GMT")?;
+    time::OffsetDateTime::parse(&format!("{text}+0000"), &time::format_description::well_known::Rfc2822).ok()
+}
+
+fn most(operation: Operation) -> usize {
+    match operation {
+        Operation::Backup | Operation::HandRead | Operation::HandWrite => BACKUP_MAX,
+        Operation::Get
+        | Operation::List
+        | Operation::Set
+        | Operation::Update
+        | Operation::Delete
+        | Operation::Deleted
+        | Operation::Recover
+        | Operation::Purge
+        | Operation::Restore => ANSWER_MAX,
     }
 }
 
@@ -171,4 +204,26 @@ fn authorities(path: &std::path::Path) -> Result<Vec<Certificate>, HttpSetupErro
         return Err(unusable("it holds no PEM certificate".to_owned()));
     }
     Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(retry_after: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(DATE, HeaderValue::from_static("Tue, 24 Nov 2026 08:00:00 GMT"));
+        headers.insert(RETRY_AFTER, HeaderValue::from_str(retry_after).unwrap());
+        let (operation, body) = (Operation::Get, Zeroizing::new(Vec::new()));
+        Answer { operation, status: 429, headers, body, repeated: false }.retry_after()
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("Tue, 24 Nov 2026 08:01:05 GMT"), Some(Duration::from_secs(65)));
+        assert_eq!(asked("Tue, 24 Nov 2026 07:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(asked("soon"), None);
+        assert_eq!(asked("-1"), None);
+    }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use url::Url;
 use zeroize::Zeroizing;
@@ -12,7 +13,8 @@ use super::failure::not_key_vault;
 use super::transport::Answer;
 use crate::sys::SecretBytes;
 use crate::vault::{
-    Changes, DeletedItem, Item, NewSecret, Properties, Secret, SecretName, VaultError, VaultErrorKind, VersionId,
+    Changes, DeletedItem, Invalid, Item, NewSecret, Properties, Secret, SecretName, VaultError, VaultErrorKind,
+    VersionId,
 };
 
 /// SecretBundle, SecretItem and their deleted forms in one: an item is a bundle without a value.
@@ -51,9 +53,24 @@ struct Attributes {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ListPage {
-    #[serde(default)]
-    value: Vec<Bundle>,
+    value: Vec<Entry>,
     next_link: Option<String>,
+}
+
+/// An entry of a listing. One that is not as it should be must not take the others with it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Entry {
+    Bundle(Box<Bundle>),
+    Other(IgnoredAny),
+}
+
+/// A page of a listing.
+pub(super) struct Listed<T> {
+    pub(super) items: Vec<T>,
+    /// So many entries could not be read.
+    pub(super) skipped: usize,
+    pub(super) next_link: Option<String>,
 }
 
 /// A backup blob, in base64url without padding.
@@ -104,10 +121,15 @@ pub(super) fn deleted(answer: &Answer) -> Result<DeletedItem, VaultError> {
 }
 
 /// The items of a list page, and the link to the next one.
-pub(super) fn page<T: ListItem>(answer: &Answer) -> Result<(Vec<T>, Option<String>), VaultError> {
+pub(super) fn page<T: ListItem>(answer: &Answer) -> Result<Listed<T>, VaultError> {
     let page: ListPage = parsed(answer)?;
-    let items = page.value.into_iter().map(T::of).collect::<Result<_, _>>()?;
-    Ok((items, page.next_link))
+    let entries = page.value.len();
+    let readable = page.value.into_iter().filter_map(|entry| match entry {
+        Entry::Bundle(bundle) => T::of(*bundle).ok(),
+        Entry::Other(IgnoredAny) => None,
+    });
+    let items: Vec<T> = readable.collect();
+    Ok(Listed { skipped: entries - items.len(), items, next_link: page.next_link })
 }
 
 /// What a list page can be made of.
@@ -145,8 +167,9 @@ pub(super) fn restore_body(blob: &SecretBytes) -> Result<Zeroizing<Vec<u8>>, Vau
 
 /// The body of a PUT.
 pub(super) fn set_body(new: &NewSecret) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    // The API carries text: a caller with other bytes has to encode them first.
-    let value = std::str::from_utf8(new.value.expose()).map_err(|_| VaultError::of(VaultErrorKind::Rejected(400)))?;
+    new.check()?;
+    let not_utf8 = |_| VaultError::of(VaultErrorKind::Invalid(Invalid::NotUtf8));
+    let value = std::str::from_utf8(new.value.expose()).map_err(not_utf8)?;
     json(&WriteBody {
         value: Some(value),
         content_type: new.content_type.as_deref(),
@@ -157,6 +180,7 @@ pub(super) fn set_body(new: &NewSecret) -> Result<Zeroizing<Vec<u8>>, VaultError
 
 /// The body of a PATCH.
 pub(super) fn update_body(changes: &Changes) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    changes.check()?;
     json(&WriteBody {
         value: None,
         content_type: changes.content_type.as_deref(),
@@ -224,12 +248,15 @@ fn malformed(how: &str) -> VaultError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use reqwest::header::HeaderMap;
 
+    use super::super::operation::Operation;
     use super::*;
 
     fn answer(body: &str) -> Answer {
-        Answer { status: 200, headers: HeaderMap::new(), body: Zeroizing::new(body.as_bytes().to_vec()) }
+        let body = Zeroizing::new(body.as_bytes().to_vec());
+        Answer { operation: Operation::Get, status: 200, headers: HeaderMap::new(), body, repeated: false }
     }
 
     // The sample of the REST reference's "Get Secret" page.
@@ -253,8 +280,50 @@ mod tests {
 
     #[test]
     fn an_empty_page_with_a_null_link_is_the_end() {
-        let (items, next) = page::<Item>(&answer(r#"{"value":[],"nextLink":null}"#)).unwrap();
-        assert!(items.is_empty() && next.is_none());
+        let page = page::<Item>(&answer(r#"{"value":[],"nextLink":null}"#)).unwrap();
+        assert!(page.items.is_empty() && page.skipped == 0 && page.next_link.is_none());
+    }
+
+    #[test]
+    fn one_entry_that_makes_no_sense_does_not_take_the_others_with_it() {
+        let good = r#"{"id":"https://v.vault.azure.net/secrets/good","attributes":{"enabled":true}}"#;
+        for bad in [
+            "1",
+            "null",
+            "[]",
+            "{}",
+            r#"{"id":7}"#,
+            r#"{"id":"https://v.vault.azure.net/keys/k"}"#,
+            r#"{"id":"https://v.vault.azure.net/secrets/a_b"}"#,
+            r#"{"id":"https://v.vault.azure.net/secrets/a","attributes":{"enabled":"yes"}}"#,
+            r#"{"id":"https://v.vault.azure.net/secrets/a","tags":{"a":1}}"#,
+        ] {
+            let page = page::<Item>(&answer(&format!(r#"{{"value":[{good},{bad},{good}]}}"#))).unwrap();
+            assert_eq!((page.items.len(), page.skipped), (2, 1), "{bad}");
+        }
+        assert!(page::<Item>(&answer("{}")).is_err(), "no list at all is no empty list");
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_is_read_or_refused(body in "[ -~]{0,200}") {
+            let _ = secret(answer(&body));
+            let _ = page::<DeletedItem>(&answer(&body));
+            let _ = blob(&answer(&body));
+        }
+
+        /// A body that breaks off anywhere is refused, and not taken for a shorter one.
+        #[test]
+        fn no_cut_body_passes_for_a_whole_one(at in 0..SAMPLE.len()) {
+            prop_assert!(secret(answer(&SAMPLE[..at])).is_err());
+        }
+
+        #[test]
+        fn ids_name_secrets_or_nothing(path in "[a-zA-Z0-9/_.%-]{0,60}") {
+            if let Some((name, _)) = identity(&format!("https://v.vault.azure.net/{path}")) {
+                prop_assert!(path.contains(name.as_str()));
+            }
+        }
     }
 
     #[test]
