@@ -5,6 +5,7 @@
 
 mod access;
 mod cache;
+mod emulator;
 mod mount_helper;
 mod ready;
 mod request;
@@ -25,6 +26,7 @@ use crate::config::{EmulatorConfig, MountConfig, RequestConfig};
 use crate::daemon::{self, Failure};
 pub use access::{AccessArgs, Auth, AuthArgs, Cloud};
 pub use cache::CacheArgs;
+pub use emulator::{EmulatorArgs, SignIn, SignInArgs};
 pub use ready::{ReadyArgs, ReadyWhen};
 pub use request::RequestArgs;
 pub use rotation::RotationArgs;
@@ -178,57 +180,6 @@ struct UndeleteArgs {
     /// Bring back what was deleted within this time
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     since: Duration,
-}
-
-/// The flags of `akvfs emulator`.
-#[derive(Args, Debug, Clone)]
-#[command(after_help = "\
-When it is ready it prints one line of JSON, {\"url\":…,\"ca\":…,\"token_file\":…}, and runs until SIGTERM
-or Ctrl-C. Every client needs the token; https ones need the certificate authority as well:
-  akvfs mount URL DIR --ca-bundle CA --token-file TOKEN --no-verify-challenge-resource")]
-pub struct EmulatorArgs {
-    /// Serve https on this loopback address; port 0 picks one [default: 127.0.0.1:0]
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "unix")]
-    pub listen: Option<std::net::SocketAddr>,
-    /// Serve http on this Unix socket instead, which only its owner may use
-    #[arg(long, value_name = "PATH")]
-    pub unix: Option<PathBuf>,
-    /// Keep everything in memory: gone at the end [default]
-    #[arg(long, conflicts_with = "store")]
-    pub in_memory: bool,
-    /// Keep everything in this folder, encrypted
-    #[arg(long, value_name = "DIR")]
-    pub store: Option<PathBuf>,
-    /// The file with the store's key, 64 hexadecimal digits [default: as for `akvfs mount local:`]
-    #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
-    /// Fill the vault with examples
-    #[arg(long)]
-    pub demo: bool,
-    /// From a delete until the secret shows among the deleted ones [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Deletion")]
-    pub deletion_delay: Option<Duration>,
-    /// From a recovery or restore until the secret can be read [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Deletion")]
-    pub recovery_delay: Option<Duration>,
-    /// Take as long as the real service does: 17 s to delete, 19 s to recover
-    #[arg(long, help_heading = "Deletion")]
-    pub realistic: bool,
-    /// For how many days a deleted secret can be recovered, 7 to 90
-    #[arg(long, value_name = "DAYS", default_value_t = 90, help_heading = "Deletion")]
-    pub retention_days: u32,
-    /// Refuse to purge deleted secrets before their time
-    #[arg(long, help_heading = "Deletion")]
-    pub purge_protection: bool,
-    /// Take faults and clock changes on this Unix socket, which only its owner may use
-    #[arg(long, value_name = "PATH")]
-    pub control: Option<PathBuf>,
-    /// Write the certificate authority (PEM) to this file
-    #[arg(long, value_name = "FILE")]
-    pub ca_out: Option<PathBuf>,
-    /// Write a token to this file, readable by its owner only, and keep it fresh
-    #[arg(long, value_name = "FILE")]
-    pub token_out: Option<PathBuf>,
 }
 
 /// mount(8)'s exit code for a mount that failed.

@@ -4,6 +4,7 @@
 
 mod access;
 mod cache;
+mod emulator;
 mod local_store;
 mod paths;
 mod ready;
@@ -13,17 +14,16 @@ mod sign_in;
 mod vault_address;
 mod writing;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use crate::cache::CacheSettings;
-use crate::cli::{EmulatorArgs, LogLevel, MountArgs, Spin};
-use crate::emulator::Options;
+use crate::cli::{LogLevel, MountArgs, Spin};
 use crate::fs::WritingSettings;
 use crate::fuse::{MountSettings, ServeSettings};
 use crate::rotation::RotationSettings;
 use crate::tree::Ownership;
 pub use access::{AccessConfig, VaultConfig};
+pub use emulator::{EmulatorConfig, Listen, SignInConfig};
 pub use local_store::LocalStore;
 use nix::unistd::{getegid, geteuid};
 pub use paths::NoWorkingDirectory;
@@ -71,6 +71,18 @@ pub enum UsageError {
     /// Not a number of days that the service takes.
     #[error("--retention-days {0} is out of range: deleted secrets are kept for 7 to 90 days")]
     Retention(u32),
+    /// No permission on secrets.
+    #[error(
+        "--permissions {0:?}: there is no such permission: give some of get, list, set, delete, recover, backup, \
+         restore, purge"
+    )]
+    Permission(String),
+    /// A secret would have to travel in clear.
+    #[error("--sign-in {0} needs https, as in Azure: leave out --http and --unix")]
+    SignInInClear(&'static str),
+    /// A flag that has nothing to say.
+    #[error("--identity-listen is where a managed identity is offered: give it with --sign-in app-service or imds")]
+    NoManagedIdentity,
     /// An owner who would be shut out.
     #[error("--uid {0} without --allow-other would shut that user out: add --allow-other")]
     OwnerShutOut(u32),
@@ -164,70 +176,6 @@ impl MountConfig {
             rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
         })
     }
-}
-
-/// Everything `akvfs emulator` needs to know.
-#[derive(Clone, Debug)]
-pub struct EmulatorConfig {
-    /// Where to listen.
-    pub listen: Listen,
-    /// Where the vault is kept; `None` for memory.
-    pub store: Option<LocalStore>,
-    /// How the vault treats deletion.
-    pub options: Options,
-    /// Whether to fill the vault with examples.
-    pub demo: bool,
-    /// A socket for faults and the clock.
-    pub control: Option<PathBuf>,
-    /// Where to write the certificate authority; a folder of its own if `None`.
-    pub ca_out: Option<PathBuf>,
-    /// Where to write the token; a folder of its own if `None`.
-    pub token_out: Option<PathBuf>,
-}
-
-/// Where an embedded vault listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// https on a loopback address.
-    Tls(SocketAddr),
-    /// http on a Unix socket.
-    Unix(PathBuf),
-}
-
-impl EmulatorConfig {
-    /// What the flags mean.
-    ///
-    /// # Errors
-    /// The first contradiction that is found.
-    pub fn from_args(args: &EmulatorArgs) -> Result<EmulatorConfig, UsageError> {
-        let listen = match &args.unix {
-            Some(path) => Listen::Unix(absolute(path)?),
-            None => Listen::Tls(args.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))),
-        };
-        let path = |given: &Option<PathBuf>| absolute_if_given(given.as_deref());
-        let (store, key_file) = (path(&args.store)?, path(&args.key_file)?);
-        let (control, ca_out, token_out) = (path(&args.control)?, path(&args.ca_out)?, path(&args.token_out)?);
-        let store = match (store, key_file) {
-            (Some(directory), key_file) => Some(LocalStore::in_folder(directory, key_file)),
-            (None, Some(_)) => return Err(UsageError::NothingToOpen("give it with --store DIR")),
-            (None, None) => None,
-        };
-        Ok(EmulatorConfig { listen, store, options: options(args)?, demo: args.demo, control, ca_out, token_out })
-    }
-}
-
-fn options(args: &EmulatorArgs) -> Result<Options, UsageError> {
-    if !(7..=90).contains(&args.retention_days) {
-        return Err(UsageError::Retention(args.retention_days));
-    }
-    let delays = if args.realistic { Options::realistic() } else { Options::default() };
-    Ok(Options {
-        retention_days: args.retention_days,
-        purge_protection: args.purge_protection,
-        deletion_delay: args.deletion_delay.unwrap_or(delays.deletion_delay),
-        recovery_delay: args.recovery_delay.unwrap_or(delays.recovery_delay),
-        ..delays
-    })
 }
 
 fn ownership(args: &MountArgs) -> Result<Ownership, UsageError> {

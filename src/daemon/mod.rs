@@ -15,6 +15,7 @@ mod private_folder;
 mod readiness;
 mod recovering;
 mod request;
+mod sign_in;
 mod signals;
 mod terminal;
 
@@ -167,10 +168,13 @@ impl Mount {
         if mounted.made_directory() {
             say(format_args!("made the mount point {}", mounted.path().display()));
         }
-        let (serving, kernel) = fuse::serve(Arc::clone(&fs), connection, config.serve).map_err(|error| {
-            let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
-            Failure::system("the kernel does not speak FUSE as expected", &error)
-        })?;
+        let (serving, kernel) = match fuse::serve(Arc::clone(&fs), connection, config.serve) {
+            Ok(served) => served,
+            Err(error) => {
+                mounted.undo();
+                return Err(Failure::system("the kernel does not speak FUSE as expected", &error));
+            }
+        };
         let notifier = Arc::new(fuse::Notifier::new(Arc::clone(&fs), kernel.clone(), mounted.path()));
         tokio::spawn(rotation::follow(cache.changes(), notifier, config.rotation.clone()));
         info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
@@ -189,7 +193,9 @@ impl Mount {
         let Mount { mounted, serving, kernel, fs, cache } = self;
         let mut served = tokio::task::spawn_blocking(move || serving.wait());
         if !ready(parent) {
-            return end(&mounted, served).await;
+            let ended = end(&mounted, served).await;
+            mounted.remove_made();
+            return ended;
         }
         loop {
             tokio::select! {

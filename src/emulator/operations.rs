@@ -1,5 +1,7 @@
 //! The operations of the secrets API: from a request's words to the rules and back to JSON.
 
+use zeroize::Zeroizing;
+
 use super::Emulator;
 use super::access;
 use super::answer::Answer;
@@ -7,30 +9,33 @@ use super::backup::BackupKey;
 use super::errors::Refusal;
 use super::faults::Fault;
 use super::model::{SecretName, UnixTime, VersionId};
+use super::options::Options;
 use super::paging::{Cursor, Page, page_size};
+use super::pem;
 use super::random;
 use super::routes::{Operation, Target};
 use super::rules::{Found, Vault};
 use super::service::{Asked, Call};
 use super::wire::{self, Bundle, Context, List};
 
-/// Carries out one operation on the vault as it stands now.
-pub(super) fn run(emulator: &Emulator, vault: &mut Vault, call: &Call<'_>, body: &[u8]) -> Result<Answer, Refusal> {
-    let (asked, target) = (call.asked, call.target);
-    let api_version = asked.api_version()?;
+/// Carries out an operation that leaves the vault as it is.
+pub(super) fn read(emulator: &Emulator, vault: &Vault, call: &Call<'_>) -> Result<Answer, Refusal> {
+    let operation = Operate::new(emulator, &vault.options, call)?;
+    match call.target.operation {
+        Operation::GetSecret => operation.get(vault),
+        Operation::GetDeletedSecret => operation.get_deleted(vault),
+        Operation::BackupSecret => operation.backup(vault, &emulator.inner.backups),
+        _ => operation.list(vault, call.fault),
+    }
+}
+
+/// Carries out an operation that changes the vault.
+pub(super) fn write(emulator: &Emulator, vault: &mut Vault, call: &Call<'_>, body: &[u8]) -> Result<Answer, Refusal> {
     let options = vault.options.clone();
-    access::authorize(options.access, emulator.name(), call.claims, target)?;
-    let context = Context { origin: &asked.origin, api_version, options: &options };
-    let operation = Operate { asked, target, now: call.now, context };
-    let backups = &emulator.inner.backups;
-    match target.operation {
-        Operation::BackupSecret => operation.backup(vault, backups),
-        Operation::RestoreSecret => operation.restore(vault, backups, body),
-        list if list.is_list() => operation.list(vault, call.fault),
-        _ => match operation.read(vault)? {
-            Some(answer) => Ok(answer),
-            None => operation.write(vault, body),
-        },
+    let operation = Operate::new(emulator, &options, call)?;
+    match call.target.operation {
+        Operation::RestoreSecret => operation.restore(vault, &emulator.inner.backups, body),
+        _ => operation.write(vault, body),
     }
 }
 
@@ -42,20 +47,27 @@ struct Operate<'a> {
     context: Context<'a>,
 }
 
-impl Operate<'_> {
-    fn read(&self, vault: &Vault) -> Result<Option<Answer>, Refusal> {
-        let bundle = match self.target.operation {
-            Operation::GetSecret => {
-                let found = vault.get(&self.name()?, self.version()?, self.now)?;
-                self.check_out_content_type(found)?;
-                Bundle::with_value(found, &self.context)
-            }
-            Operation::GetDeletedSecret => {
-                Bundle::without_value(vault.get_deleted(&self.name()?, self.now)?, &self.context)
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(Answer::json(200, wire::to_json(&bundle))))
+impl<'a> Operate<'a> {
+    /// Refuses what the token does not allow.
+    fn new(emulator: &Emulator, options: &'a Options, call: &Call<'a>) -> Result<Self, Refusal> {
+        let (asked, target) = (call.asked, call.target);
+        let api_version = asked.api_version()?;
+        access::authorize(options.access, emulator.name(), call.claims, target)?;
+        let context = Context { origin: &asked.origin, api_version, options };
+        Ok(Operate { asked, target, now: call.now, context })
+    }
+
+    fn get(&self, vault: &Vault) -> Result<Answer, Refusal> {
+        let found = vault.get(&self.name()?, self.version()?, self.now)?;
+        let pem = self.in_the_form_asked_for(found)?;
+        let bundle = Bundle::with_value(found, &self.context);
+        let bundle = pem.iter().fold(bundle, |bundle, pem| bundle.in_pem(pem));
+        Ok(Answer::json(200, wire::to_json(&bundle)))
+    }
+
+    fn get_deleted(&self, vault: &Vault) -> Result<Answer, Refusal> {
+        let bundle = Bundle::without_value(vault.get_deleted(&self.name()?, self.now)?, &self.context);
+        Ok(Answer::json(200, wire::to_json(&bundle)))
     }
 
     fn write(&self, vault: &mut Vault, body: &[u8]) -> Result<Answer, Refusal> {
@@ -159,17 +171,19 @@ impl Operate<'_> {
         }
     }
 
-    /// The service converts PFX to PEM and nothing else; this vault hands out what it holds.
-    fn check_out_content_type(&self, found: Found<'_>) -> Result<(), Refusal> {
+    /// The value in the form of `outContentType`, where that is not the form it is kept in. The
+    /// service converts PFX to PEM and nothing else.
+    fn in_the_form_asked_for(&self, found: Found<'_>) -> Result<Option<Zeroizing<String>>, Refusal> {
         let asked = self.asked.query("outContentType");
         let asked = asked.filter(|_| self.context.api_version.has_certificate_additions());
-        let Some(asked) = asked else { return Ok(()) };
+        let Some(asked) = asked else { return Ok(None) };
         let to = Form::of(Some(asked));
         let held = found.version.content.content_type.as_deref();
         let from = if found.version.content.managed { Form::of(held) } else { Form::Unsupported };
         match (from, to) {
             (_, Form::Unsupported) => Err(Refusal::invalid_value("outContentType")),
-            (from, to) if from == to => Ok(()),
+            (from, to) if from == to => Ok(None),
+            (Form::Pfx, Form::Pem) => pem::of_pfx(found.version.content.value.expose()).map(Some),
             (from, to) => Err(Refusal::no_transformation(from.name(), to.name())),
         }
     }
@@ -200,8 +214,8 @@ enum Form {
 impl Form {
     fn of(content_type: Option<&str>) -> Self {
         match content_type {
-            Some("application/x-pkcs12") => Form::Pfx,
-            Some("application/x-pem-file") => Form::Pem,
+            Some(wire::PFX) => Form::Pfx,
+            Some(wire::PEM) => Form::Pem,
             _ => Form::Unsupported,
         }
     }

@@ -41,7 +41,11 @@ pub(super) fn mount(path: &Path, settings: &MountSettings) -> Result<OwnedFd, Mo
 
 /// It unmounts what the same user has mounted.
 pub(super) fn unmount(path: &Path, lazy: bool) -> io::Result<()> {
-    let output = helper().arg("-u").args(lazy.then_some("-z")).arg("--").arg(path).output()?;
+    let output = helper().arg("-u").args(lazy.then_some("-z")).arg("--").arg(path).output();
+    let output = output.map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::other(MountError::NoHelper.to_string()),
+        _ => error,
+    })?;
     if output.status.success() {
         return Ok(());
     }

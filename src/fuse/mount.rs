@@ -52,7 +52,7 @@ pub enum MountError {
     },
     /// Something is mounted there that does not answer.
     #[error(
-        "{0} does not answer: the process behind what is mounted there is stopped or hangs; end it, \
+        "{0} does not answer: the process behind a mount there, or above it, is stopped or hangs; end it, \
          or take the mount away with `akvfs unmount --lazy {0}`"
     )]
     Silent(String),
@@ -73,6 +73,9 @@ pub enum MountError {
     /// The directory holds something.
     #[error("{0} is not empty: a mount would hide what is in it; choose an empty or a new directory")]
     NotEmpty(String),
+    /// It is a symbolic link to nowhere.
+    #[error("{0} is a symbolic link that leads nowhere: make what it points to, or choose another directory")]
+    DanglingLink(String),
     /// It is a file.
     #[error("{0} is not a directory: choose an empty or a new one")]
     NotADirectory(String),
@@ -93,7 +96,7 @@ pub enum MountError {
     #[error("{DEVICE} may not be opened: ask root for `chmod 666 {DEVICE}`, which is what distributions ship")]
     DeviceForbidden,
     /// fusermount3 is missing.
-    #[error("{HELPER} is not installed, and only root can mount without it: install the package fuse3")]
+    #[error("{HELPER} is not installed, and only root can mount and unmount without it: install the package fuse3")]
     NoHelper,
     /// fusermount3 does not allow `allow_other`.
     #[error("--allow-other needs the line `user_allow_other` in /etc/fuse.conf: ask root to add it")]
@@ -207,6 +210,11 @@ impl Mounted {
     pub fn undo(self) {
         // The error to tell is the one that led here.
         let _ = self.unmount();
+        self.remove_made();
+    }
+
+    /// Removes the directories that were made for a mount that nobody wants.
+    pub fn remove_made(&self) {
         self.made.remove();
     }
 }

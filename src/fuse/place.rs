@@ -27,9 +27,18 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Looks at a path, and not for long: it may lead through a mount that does not answer.
+    ///
+    /// # Errors
+    /// What the system said; `TimedOut` if it said nothing.
+    pub(super) fn at(directory: &Path) -> io::Result<Place> {
+        let directory = directory.to_owned();
+        in_time(move || Place::seen_at(&directory)).unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))
+    }
+
     /// An `O_PATH` descriptor knows its path and its mount, and opening one asks no filesystem that is
     /// mounted there: a dead, stopped or foreign daemon does not matter.
-    pub(super) fn at(directory: &Path) -> io::Result<Place> {
+    fn seen_at(directory: &Path) -> io::Result<Place> {
         let place = File::options().read(true).custom_flags(libc::O_PATH).open(directory)?;
         let path = fs::read_link(format!("/proc/self/fd/{}", place.as_raw_fd()))?;
         let facts = fs::read_to_string(format!("/proc/self/fdinfo/{}", place.as_raw_fd()))?;
@@ -51,7 +60,13 @@ impl Place {
 /// When something is there already: a mount of ours, a dead one of somebody else's, files.
 pub fn check(directory: &Path) -> Result<(), MountError> {
     let place = match Place::at(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_symlink() => {
+            return Err(MountError::DanglingLink(directory.display().to_string()));
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+            return Err(MountError::Silent(directory.display().to_string()));
+        }
         place => place.map_err(|error| unusable(directory, error))?,
     };
     if let Some(mount) = place.mount.as_ref().filter(|mount| mount.is_ours()) {
@@ -68,7 +83,8 @@ fn unusable(directory: &Path, error: io::Error) -> MountError {
 fn clear_if_dead(directory: &Path, path: &Path, mount: &Mount) -> Result<(), MountError> {
     let shown = || directory.display().to_string();
     let looked_at = path.to_owned();
-    let error = match in_time(move || fs::metadata(looked_at)) {
+    // The kernel may remember the attributes of what is dead; opening always asks.
+    let error = match in_time(move || fs::read_dir(looked_at).map(drop)) {
         None => return Err(MountError::Silent(shown())),
         Some(Ok(_)) => return Err(MountError::AlreadyMounted(shown())),
         Some(Err(error)) => error,
@@ -133,6 +149,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         check(folder.path()).unwrap();
         check(&folder.path().join("a/b")).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join("dangling")).unwrap();
+        assert!(matches!(check(&folder.path().join("dangling")), Err(MountError::DanglingLink(_))));
         fs::write(folder.path().join("file"), "").unwrap();
         assert!(matches!(check(folder.path()), Err(MountError::NotEmpty(_))));
         assert!(matches!(check(&folder.path().join("file")), Err(MountError::NotADirectory(_))));

@@ -117,6 +117,7 @@ fn a_mount_whose_process_is_stopped_is_told_apart_and_can_be_taken_away() {
     let foreground = Foreground::of(&vault);
     foreground.signal("STOP");
     refused(vault.mount_command(&foreground.mount.directory), 5, "does not answer");
+    refused(vault.mount_command(&foreground.mount.path("values/below")), 5, "does not answer");
     let output = unmount(&foreground.mount.directory, &["--lazy"]);
     assert!(output.status.success(), "{}", shown(&output));
     assert_eq!(mount_type(&foreground.mount.directory), None);

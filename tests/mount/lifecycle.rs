@@ -277,3 +277,19 @@ fn a_quiet_unmount_of_nothing_succeeds() {
     let output = akvfs().args(["unmount", "--quiet"]).arg(folder.path()).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", shown(&output));
 }
+
+#[test]
+fn a_local_vault_can_be_mounted_again_as_soon_as_it_is_unmounted() {
+    needs_fuse();
+    let state = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("mount");
+    for _ in 0..3 {
+        let mut mount = akvfs();
+        mount.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", state.path()).args(["mount", "local:"]);
+        let output = mount.arg(&directory).output().unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+        let output = akvfs().arg("unmount").arg(&directory).output().unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+    }
+}

@@ -110,6 +110,8 @@ fn many_waiting_calls_delay_neither_a_signal_nor_a_read() {
     let vault = TestVault::with(&[("cached", "c"), ("slow", "s")]);
     let mount = vault.mount_with(&["--deadline", "1m"]);
     fs::read(mount.path("values/cached")).unwrap();
+    // With a listing no lookup has to wait, in whose way the kernel would hold up the others.
+    assert_eq!(fs::read_dir(mount.path("values")).unwrap().count(), 2);
     vault.emulator.faults().queue(Fault::Hang.on(Operation::GetSecret));
     thread::scope(|scope| {
         let readers: Vec<_> = (0..200).map(|_| scope.spawn(|| fs::read(mount.path("values/slow")))).collect();
