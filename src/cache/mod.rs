@@ -101,6 +101,10 @@ impl<V: Vault> Vault for Cached<V> {
 
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {
         let secret = self.0.vault.set(name, new).await?;
+        if !secret.properties.enabled {
+            self.0.forget(name); // its value was told to whoever set it, and to nobody else
+            return Ok(secret);
+        }
         self.0.values.remember(&(name.clone(), None), &Ok(Some(Arc::clone(&secret))));
         self.0.listings.forget(name);
         Ok(secret)

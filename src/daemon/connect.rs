@@ -16,7 +16,7 @@ const UNLIMITED: u32 = u32::MAX;
 pub(super) fn credential(access: &AccessConfig) -> Result<Option<Credential>, Failure> {
     match &access.vault {
         VaultConfig::Remote { sign_in, because, .. } => {
-            let credential = Credential::new(sign_in.clone())?;
+            let credential = Credential::new((**sign_in).clone())?;
             info!(?sign_in, because, "signing in");
             Ok(Some(credential))
         }

@@ -1,6 +1,9 @@
 //! Sign-in as Entra ID offers it to applications: the token endpoint for client secrets and client
 //! assertions (workload identity among them), over TLS beside the vault.
 
+use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -31,6 +34,9 @@ pub enum AppCredential {
     /// A client assertion, such as the content of a projected service-account token file. It is
     /// compared whole: there is no issuer here whose signature could be checked.
     Assertion(Zeroizing<String>),
+    /// A certificate: its public key (SubjectPublicKeyInfo, DER), which has to have signed the client
+    /// assertion (PS256).
+    Certificate(Vec<u8>),
 }
 
 impl std::fmt::Debug for AppCredential {
@@ -38,6 +44,7 @@ impl std::fmt::Debug for AppCredential {
         f.write_str(match self {
             AppCredential::Secret(_) => "Secret(<redacted>)",
             AppCredential::Assertion(_) => "Assertion(<redacted>)",
+            AppCredential::Certificate(_) => "Certificate",
         })
     }
 }
@@ -116,12 +123,24 @@ fn prove(application: &Application, form: &Form) -> Result<(), Denied> {
             700_213,
             "No matching federated identity record found for presented assertion.",
         ),
+        AppCredential::Certificate(key) => return prove_by_signature(form.get("client_assertion"), key),
     };
     let given = form.get(field).as_bytes();
     match aws_lc_rs::constant_time::verify_slices_are_equal(given, expected.as_bytes()) {
         Ok(()) => Ok(()),
         Err(_) => Err(Denied::new(401, "invalid_client", number, text)),
     }
+}
+
+/// Whether a client assertion is signed by the key. Its claims are for the authority, which this one
+/// takes for granted.
+fn prove_by_signature(assertion: &str, key: &[u8]) -> Result<(), Denied> {
+    let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key);
+    let signed = assertion.rsplit_once('.').and_then(|(signed, signature)| {
+        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
+        key.verify(signed.as_bytes(), &signature).ok()
+    });
+    signed.ok_or_else(|| Denied::new(401, "invalid_client", 700_027, "The certificate is not registered."))
 }
 
 /// A refusal of the token endpoint, which words errors by OAuth's rules.
