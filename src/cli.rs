@@ -4,10 +4,19 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "brackets in help texts are no links")]
 
 mod access;
+mod cache;
+mod emulator;
+mod mount_helper;
+mod ready;
 mod request;
+mod rotation;
 
+use std::env;
+use std::ffi::OsString;
+use std::iter;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -15,7 +24,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{EmulatorConfig, MountConfig, RequestConfig};
 use crate::daemon::{self, Failure};
 pub use access::{AccessArgs, Auth, AuthArgs, Cloud};
+pub use cache::CacheArgs;
+pub use emulator::{EmulatorArgs, SignIn, SignInArgs};
+pub use ready::{ReadyArgs, ReadyWhen};
 pub use request::RequestArgs;
+pub use rotation::RotationArgs;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
@@ -23,7 +36,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
 
 Try it without Azure:
   akvfs mount demo: /tmp/vault
-  ls /tmp/vault/secrets; cat /tmp/vault/values/db-password
+  ls /tmp/vault/secrets; cat /tmp/vault/values/database-password
   akvfs unmount /tmp/vault";
 
 /// Mounts the secrets of an Azure Key Vault as a directory.
@@ -70,12 +83,18 @@ pub struct MountArgs {
     /// Stay in the foreground and log to stderr
     #[arg(short, long)]
     pub foreground: bool,
-    /// For how long a value or a listing is served without asking the vault again
-    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = humantime::parse_duration, help_heading = "Vault")]
-    pub ttl: Duration,
+    /// What `mount` waits for
+    #[command(flatten)]
+    pub ready: ReadyArgs,
     /// How to reach the vault.
     #[command(flatten)]
     pub access: AccessArgs,
+    /// How long answers are served.
+    #[command(flatten)]
+    pub cache: CacheArgs,
+    /// What follows a change.
+    #[command(flatten)]
+    pub rotation: RotationArgs,
     /// Owner of all files [default: who mounts]
     #[arg(long, value_name = "UID", help_heading = "Files")]
     pub uid: Option<u32>,
@@ -94,9 +113,21 @@ pub struct MountArgs {
     /// Accept permissions with which, given --allow-other, every user of this machine can read
     #[arg(long, help_heading = "Files")]
     pub world_readable: bool,
+    /// Whether to spin during bursts of requests, which answers them sooner and takes a CPU meanwhile
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub spin: Spin,
     /// How much to log
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
+}
+
+/// Whether the request loop spins during bursts.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spin {
+    /// Where there is more than one CPU
+    Auto,
+    /// Never
+    Off,
 }
 
 /// How much to log.
@@ -120,63 +151,24 @@ struct UnmountArgs {
     /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
     #[arg(long)]
     lazy: bool,
+    /// Say nothing, and succeed, if nothing of akvfs is mounted there
+    #[arg(long)]
+    quiet: bool,
 }
 
-/// The flags of `akvfs emulator`.
-#[derive(Args, Debug, Clone)]
-#[command(after_help = "\
-When it is ready it prints one line of JSON, {\"url\":…,\"ca\":…,\"token_file\":…}, and runs until SIGTERM
-or Ctrl-C. Every client needs the token; https ones need the certificate authority as well:
-  akvfs mount URL DIR --ca-bundle CA --token-file TOKEN --no-verify-challenge-resource")]
-pub struct EmulatorArgs {
-    /// Serve https on this loopback address; port 0 picks one [default: 127.0.0.1:0]
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with = "unix")]
-    pub listen: Option<std::net::SocketAddr>,
-    /// Serve http on this Unix socket instead, which only its owner may use
-    #[arg(long, value_name = "PATH")]
-    pub unix: Option<PathBuf>,
-    /// Keep everything in memory: gone at the end [default]
-    #[arg(long, conflicts_with = "store")]
-    pub in_memory: bool,
-    /// Keep everything in this folder, encrypted
-    #[arg(long, value_name = "DIR")]
-    pub store: Option<PathBuf>,
-    /// The file with the store's key, 64 hexadecimal digits [default: as for `akvfs mount local:`]
-    #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
-    /// Fill the vault with examples
-    #[arg(long)]
-    pub demo: bool,
-    /// From a delete until the secret shows among the deleted ones [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Deletion")]
-    pub deletion_delay: Option<Duration>,
-    /// From a recovery or restore until the secret can be read [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, help_heading = "Deletion")]
-    pub recovery_delay: Option<Duration>,
-    /// Take as long as the real service does: 17 s to delete, 19 s to recover
-    #[arg(long, help_heading = "Deletion")]
-    pub realistic: bool,
-    /// For how many days a deleted secret can be recovered, 7 to 90
-    #[arg(long, value_name = "DAYS", default_value_t = 90, help_heading = "Deletion")]
-    pub retention_days: u32,
-    /// Refuse to purge deleted secrets before their time
-    #[arg(long, help_heading = "Deletion")]
-    pub purge_protection: bool,
-    /// Take faults and clock changes on this Unix socket, which only its owner may use
-    #[arg(long, value_name = "PATH")]
-    pub control: Option<PathBuf>,
-    /// Write the certificate authority (PEM) to this file
-    #[arg(long, value_name = "FILE")]
-    pub ca_out: Option<PathBuf>,
-    /// Write a token to this file, readable by its owner only, and keep it fresh
-    #[arg(long, value_name = "FILE")]
-    pub token_out: Option<PathBuf>,
-}
+/// mount(8)'s exit code for a mount that failed.
+const MOUNT_FAILED: u8 = 32;
+/// systemd 252 misses a mount whose helper ends the moment that it appears.
+const HELPER_PAUSE: Duration = Duration::from_millis(50);
 
 /// Runs the command that the process was started with.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.command) {
+    let line: Vec<OsString> = env::args_os().collect();
+    if let Some(request) = mount_helper::request(&line) {
+        return help_mount(&request);
+    }
+    let arguments = line.get(1..).unwrap_or_default();
+    match run(Cli::parse().command, arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             complain(&failure);
@@ -185,18 +177,44 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
-    match command {
-        Command::Mount(args) => daemon::mount(MountConfig::from_args(&args)?),
-        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
-        Command::Request(args) => daemon::request(RequestConfig::from_args(&args)?),
-        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
+/// As mount(8)'s helper: every failure is one to it.
+fn help_mount(request: &mount_helper::Request) -> ExitCode {
+    let line = iter::once(&OsString::from("akvfs")).chain(&request.arguments).cloned().collect::<Vec<_>>();
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print(); // or nobody listens
+            return ExitCode::from(MOUNT_FAILED);
+        }
+    };
+    if request.fake {
+        return ExitCode::SUCCESS;
+    }
+    match run(cli.command, &request.arguments) {
+        Ok(()) => {
+            thread::sleep(HELPER_PAUSE);
+            ExitCode::SUCCESS
+        }
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::from(MOUNT_FAILED)
+        }
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the one error line")]
 fn complain(failure: &Failure) {
-    eprintln!("akvfs: {failure}");
+    if !failure.is_told() {
+        daemon::say(failure);
+    }
+}
+
+fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
+    match command {
+        Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
+        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy, args.quiet),
+        Command::Request(args) => daemon::request(RequestConfig::from_args(&args)?),
+        Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
+    }
 }
 
 #[cfg(test)]

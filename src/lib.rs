@@ -15,6 +15,7 @@
 //! | [`tree`] | names, nodes, inode numbers, attributes: the one path table |
 //! | [`vault`] | the port: what a Key Vault can do, in its own words |
 //! | [`cache`] | a vault that remembers what another vault said |
+//! | [`rotation`] | what follows a change: the kernel forgets, a command is run, units are told |
 //! | [`vault::http`] | a vault reached over its REST API |
 //! | [`auth`] | the token that the REST API wants to see |
 //! | [`sys`] | secret bytes, the wiping allocator, and everything that is `unsafe` |
@@ -24,6 +25,7 @@
 //! main → cli → config          daemon composes everything, and nothing imports daemon
 //! kernel ⇄ fuse → fs → tree → vault (names)
 //!               fs → vault (port) ← cache, vault/http → auth
+//! fuse → rotation (whom to tell) → cache (what has changed)
 //! emulator → (nothing of ours)          sys ← anyone
 //! ```
 
@@ -35,6 +37,7 @@ pub mod daemon;
 pub mod emulator;
 pub mod fs;
 pub mod fuse;
+pub mod rotation;
 pub mod sys;
 pub mod tree;
 pub mod vault;

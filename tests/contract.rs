@@ -55,8 +55,8 @@ macro_rules! rules {
         mod over_the_cache {
             $(#[tokio::test] async fn $rule() {
                 let world = super::world(super::Options::default()).await;
-                let ttl = std::time::Duration::from_secs(60);
-                let settings = super::CacheSettings { ttl, negative_ttl: std::time::Duration::ZERO, entries: 100 };
+                let negative_ttl = std::time::Duration::ZERO;
+                let settings = super::CacheSettings { negative_ttl, ..super::CacheSettings::default() };
                 super::$rule(&super::Cached::new(world.client.clone(), settings), &world.emulator).await;
             })*
         }

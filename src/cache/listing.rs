@@ -1,139 +1,159 @@
-//! Listings that many may read while they grow.
+//! One listing, which many may read while it grows, and in which this mount's own changes show.
 
 use std::collections::HashMap;
-use std::num::NonZeroUsize;
+use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use lru::LruCache;
-use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::vault::{Item, Known, Page, Pages, SecretName, VaultError, VaultErrorKind};
+use crate::vault::{Item, Listed, Page, Pages, SecretName, VaultError, VaultErrorKind, VersionId};
 
-/// Listings of versions that are remembered at most.
-const VERSION_LISTINGS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
+/// A page that changes are added to has no more items than the vault's own.
+const PAGE: usize = 25;
 
-/// The listing of secrets, and those of versions.
-pub(super) struct Listings {
-    ttl: Duration,
-    secrets: Mutex<Option<Listing>>,
-    versions: Mutex<LruCache<SecretName, Listing>>,
-}
-
-/// One listing, complete or growing. It grows in a task of its own, whoever waits for it.
+/// A listing. The clones are the same one; it grows in a task of its own, whoever waits for it.
 #[derive(Clone)]
-struct Listing(watch::Receiver<Progress>);
+pub(super) struct Listing(Arc<watch::Sender<Progress>>);
 
-#[derive(Default)]
+/// What an item is found by: the secret, and the version in listings of versions.
+pub(super) type Place = (SecretName, Option<VersionId>);
+
 struct Progress {
     pages: Vec<Page>,
-    /// Where each name stands: page, and place in it.
-    places: HashMap<SecretName, (u32, u32)>,
-    end: Option<Result<Instant, VaultError>>,
+    /// Where each item stands: page, and place in it.
+    places: HashMap<Place, (usize, usize)>,
+    /// Own changes to what has not come yet; `None` for what is there no more.
+    changes: HashMap<Place, Option<Item>>,
+    end: Option<End>,
 }
 
-impl Listings {
-    pub(super) fn new(ttl: Duration) -> Listings {
-        Listings { ttl, secrets: Mutex::new(None), versions: Mutex::new(LruCache::new(VERSION_LISTINGS)) }
-    }
-
-    /// The listing of secrets: the fresh one, the one under way, or a new one.
-    pub(super) fn secrets(&self, start: impl FnOnce() -> Pages) -> Pages {
-        let mut slot = self.secrets.lock();
-        if let Some(listing) = slot.as_ref().filter(|listing| listing.is_usable(self.ttl)) {
-            return listing.pages();
-        }
-        slot.insert(Listing::of(start())).pages()
-    }
-
-    /// The same for a secret's versions.
-    pub(super) fn versions(&self, name: &SecretName, start: impl FnOnce() -> Pages) -> Pages {
-        let mut slots = self.versions.lock();
-        if let Some(listing) = slots.get(name).filter(|listing| listing.is_usable(self.ttl)) {
-            return listing.pages();
-        }
-        let listing = Listing::of(start());
-        let pages = listing.pages();
-        slots.put(name.clone(), listing);
-        pages
-    }
-
-    /// What the listing of secrets says of a name: nothing, unless it is fresh, and of a name it lacks
-    /// only when it is complete.
-    pub(super) fn item(&self, name: &SecretName) -> Option<Known<Option<Item>>> {
-        let slot = self.secrets.lock();
-        let progress = slot.as_ref()?.0.borrow();
-        let answer = progress.item(name).cloned();
-        let fresh_for = match progress.end {
-            Some(Ok(ended)) => self.ttl.saturating_sub(ended.elapsed()),
-            Some(Err(_)) => Duration::ZERO,
-            None if answer.is_some() => self.ttl,
-            None => Duration::ZERO,
-        };
-        (!fresh_for.is_zero()).then_some(Known { answer, fresh_for })
-    }
-
-    /// Forgets what a write to the secret has made untrue.
-    pub(super) fn forget(&self, name: &SecretName) {
-        *self.secrets.lock() = None;
-        self.versions.lock().pop(name);
-    }
-
-    pub(super) fn clear(&self) {
-        *self.secrets.lock() = None;
-        self.versions.lock().clear();
-    }
+/// How a listing ended.
+#[derive(Clone)]
+pub(super) struct End {
+    pub(super) at: Instant,
+    pub(super) result: Result<(), VaultError>,
 }
 
 impl Listing {
-    fn of(mut pages: Pages) -> Listing {
-        let (progress, listing) = watch::channel(Progress::default());
-        tokio::spawn(async move {
-            while let Some(page) = pages.next().await {
-                match page {
-                    Ok(page) => progress.send_modify(|progress| progress.add(page)),
-                    Err(error) => return progress.send_modify(|progress| progress.end = Some(Err(error))),
-                }
-            }
-            progress.send_modify(|progress| progress.end = Some(Ok(Instant::now())));
-        });
-        Listing(listing)
+    /// An empty listing that is to [`grow`](Self::grow).
+    pub(super) fn begin() -> Listing {
+        let progress = Progress { pages: Vec::new(), places: HashMap::new(), changes: HashMap::new(), end: None };
+        Listing(Arc::new(watch::Sender::new(progress)))
     }
 
-    /// Whether it is fresh or under way.
-    fn is_usable(&self, ttl: Duration) -> bool {
-        match self.0.borrow().end {
-            None => self.0.has_changed().is_ok(), // an error here: its task has died
-            Some(Ok(ended)) => ended.elapsed() < ttl,
-            Some(Err(_)) => false,
+    /// A listing that has come whole.
+    pub(super) fn of(pages: Vec<Page>) -> Listing {
+        let listing = Listing::begin();
+        pages.into_iter().for_each(|page| listing.add(page));
+        listing.end(Ok(()));
+        listing
+    }
+
+    /// Takes in the pages as they come, and shows each with the time when it was asked for. However this
+    /// ends, a panic included, the listing does.
+    pub(super) fn grow(
+        &self,
+        mut pages: Pages,
+        seen: impl Fn(&Page, Instant) + Send + 'static,
+    ) -> impl Future<Output = Result<(), VaultError>> + Send + 'static {
+        let growing = Growing(self.clone());
+        async move {
+            loop {
+                let asked = Instant::now();
+                match pages.next().await {
+                    Some(Ok(page)) => {
+                        seen(&page, asked);
+                        growing.0.add(page);
+                    }
+                    Some(Err(error)) => {
+                        growing.0.end(Err(error.clone()));
+                        return Err(error);
+                    }
+                    None => {
+                        growing.0.end(Ok(()));
+                        return Ok(());
+                    }
+                }
+            }
         }
     }
 
+    fn add(&self, page: Page) {
+        self.0.send_modify(|progress| progress.add(page));
+    }
+
+    fn end(&self, result: Result<(), VaultError>) {
+        self.0.send_modify(|progress| progress.end(result));
+    }
+
+    /// How it has ended, if it has.
+    pub(super) fn ended(&self) -> Option<End> {
+        self.0.borrow().end.clone()
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ends(&self) {
+        let _ = self.0.subscribe().wait_for(|progress| progress.end.is_some()).await; // the sender is here
+    }
+
+    pub(super) fn number_of_pages(&self) -> usize {
+        self.0.borrow().pages.len()
+    }
+
+    /// What it says of one item. `None`: nothing, since it has not come that far.
+    pub(super) fn item(&self, place: &Place) -> Option<Option<Listed>> {
+        let progress = self.0.borrow();
+        match progress.places.get(place) {
+            Some((page, at)) => Some(Listed::of(progress.pages.get(*page)?, *at)),
+            None => progress.end.as_ref().filter(|end| end.result.is_ok()).map(|_| None),
+        }
+    }
+
+    /// Shows an own change, whatever the vault says of that item in this listing.
+    pub(super) fn change(&self, place: &Place, item: Option<Item>) {
+        self.0.send_modify(|progress| progress.change(place, item));
+    }
+
     /// Its pages from the first on, each as soon as it is there.
-    fn pages(&self) -> Pages {
-        stream::unfold((self.0.clone(), Some(0)), |(mut listing, at)| async move {
-            let at = at?;
-            let page = page_at(&mut listing, at).await?;
-            let next = page.is_ok().then_some(at + 1);
-            Some((page, (listing, next)))
+    pub(super) fn pages(&self) -> Pages {
+        stream::unfold((self.0.subscribe(), Some(0)), |(mut progress, at)| async move {
+            let mut at = at?;
+            loop {
+                match page_at(&mut progress, at).await? {
+                    Ok(page) if page.is_empty() => at += 1, // own deletions have emptied it
+                    Ok(page) => return Some((Ok(page), (progress, Some(at + 1)))),
+                    Err(error) => return Some((Err(error), (progress, None))),
+                }
+            }
         })
         .boxed()
     }
 }
 
+/// Ends a listing whose task ends early: that must not look like the end of the list.
+struct Growing(Listing);
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        if self.0.ended().is_none() {
+            self.0.end(Err(aborted()));
+        }
+    }
+}
+
+fn aborted() -> VaultError {
+    VaultError::of(VaultErrorKind::Aborted)
+}
+
 /// A page as soon as it is there; `None` past the last one.
 async fn page_at(listing: &mut watch::Receiver<Progress>, at: usize) -> Option<Result<Page, VaultError>> {
     let settled = listing.wait_for(|progress| progress.pages.len() > at || progress.end.is_some()).await;
-    let Ok(progress) = settled else {
-        // Its task has died half-way: that must not look like the end of the list.
-        return Some(Err(VaultError::of(VaultErrorKind::Aborted)));
-    };
+    let Ok(progress) = settled else { return Some(Err(aborted())) };
     match (progress.pages.get(at), &progress.end) {
         (Some(page), _) => Some(Ok(Arc::clone(page))),
-        (None, Some(Err(error))) => Some(Err(error.clone())),
+        (None, Some(End { result: Err(error), .. })) => Some(Err(error.clone())),
         (None, _) => None,
     }
 }
@@ -141,16 +161,63 @@ async fn page_at(listing: &mut watch::Receiver<Progress>, at: usize) -> Option<R
 impl Progress {
     fn add(&mut self, page: Page) {
         let at = self.pages.len();
-        for (place, item) in page.iter().enumerate() {
-            if let (Ok(at), Ok(place)) = (u32::try_from(at), u32::try_from(place)) {
-                self.places.insert(item.name.clone(), (at, place));
+        let is_changed = |item: &Item| self.changes.contains_key(&place(item));
+        let page = match page.iter().any(is_changed) {
+            true => {
+                page.iter().filter_map(|item| self.changes.remove(&place(item)).unwrap_or(Some(item.clone()))).collect()
             }
-        }
+            false => page,
+        };
         self.pages.push(page);
+        self.index(at);
     }
 
-    fn item(&self, name: &SecretName) -> Option<&Item> {
-        let (page, place) = *self.places.get(name)?;
-        self.pages.get(page as usize)?.get(place as usize)
+    fn end(&mut self, result: Result<(), VaultError>) {
+        self.end = Some(End { at: Instant::now(), result });
+        for (_, item) in std::mem::take(&mut self.changes) {
+            item.into_iter().for_each(|item| self.append(item));
+        }
     }
+
+    fn change(&mut self, place: &Place, item: Option<Item>) {
+        match (self.places.get(place).copied(), item) {
+            (Some(at), item) => self.replace(at, item),
+            (None, item) if self.end.is_none() => drop(self.changes.insert(place.clone(), item)),
+            (None, Some(item)) => self.append(item),
+            (None, None) => {}
+        }
+    }
+
+    fn replace(&mut self, (page, at): (usize, usize), item: Option<Item>) {
+        let Some(old) = self.pages.get(page) else { return };
+        let (before, after) = (&old[..at], &old[at + 1..]);
+        let changed = before.iter().cloned().chain(item).chain(after.iter().cloned()).collect();
+        for item in old.iter() {
+            self.places.remove(&place(item));
+        }
+        self.pages[page] = changed;
+        self.index(page);
+    }
+
+    fn append(&mut self, item: Item) {
+        match self.pages.last() {
+            Some(last) if last.len() < PAGE => {
+                let last: Page = last.iter().cloned().chain([item]).collect();
+                self.pages.pop();
+                self.pages.push(last);
+            }
+            Some(_) | None => self.pages.push([item].into()),
+        }
+        self.index(self.pages.len() - 1);
+    }
+
+    fn index(&mut self, page: usize) {
+        for (at, item) in self.pages[page].iter().enumerate() {
+            self.places.insert(place(item), (page, at));
+        }
+    }
+}
+
+fn place(item: &Item) -> Place {
+    (item.name.clone(), item.version)
 }

@@ -1,36 +1,51 @@
 //! A vault that remembers what another vault said.
 //!
-//! Owns freshness, single flight and bounds. Refuses to know of HTTP or files: [`Cached`] wraps any
-//! [`Vault`] and is one itself.
+//! Owns freshness, single flight, what is served while the vault cannot be asked, bounds, and what is
+//! hot. Refuses to know of HTTP or files: [`Cached`] wraps any [`Vault`] and is one itself.
 
+mod asking;
+mod change;
+mod changing;
+mod counters;
+mod expiry;
 mod flights;
+mod forced;
+mod freshness;
 mod listing;
+mod listings;
+mod outage;
+mod settings;
 mod values;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::vault::{
-    Changes, DeletedItem, Found, Item, Known, NewSecret, OutContentType, Pages, Secret, SecretBytes, SecretName, Vault,
-    VaultError, VersionId,
-};
-use flights::Flights;
-use listing::Listings;
-use values::Values;
+use tokio::sync::broadcast;
 
-/// How long answers count as fresh, and how many are kept.
-#[derive(Clone, Debug)]
-pub struct CacheSettings {
-    /// For how long a value or a listing is served without asking the vault.
-    pub ttl: Duration,
-    /// For how long "there is none", and a refusal, are remembered.
-    pub negative_ttl: Duration,
-    /// At most this many values, least recently used out first.
-    pub entries: usize,
-}
+use crate::vault::{
+    Changes, DeletedItem, Found, Item, Known, Listed, NewSecret, OutContentType, Pages, Secret, SecretBytes,
+    SecretName, Vault, VaultError, VersionId,
+};
+pub use change::{Change, ChangeKind};
+use counters::Counters;
+pub use counters::Counts;
+use expiry::Expiry;
+use flights::Flights;
+use forced::Forced;
+use freshness::Rounds;
+use listings::Listings;
+use outage::Outage;
+pub use settings::CacheSettings;
+use values::Values;
 
 /// What is asked of a secret: its newest version, or a given one.
 type Key = (SecretName, Option<VersionId>);
+
+/// Changes that wait for who is told of them.
+const CHANGES: usize = 1024;
+
+/// More than anybody means by a ttl, and little enough to count with.
+const LONGEST_TTL: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
 
 /// A vault with a memory. Cheap to clone: the clones share it.
 pub struct Cached<V>(Arc<Shared<V>>);
@@ -40,7 +55,13 @@ struct Shared<V> {
     settings: CacheSettings,
     values: Values,
     flights: Flights,
+    forced: Forced,
     listings: Listings,
+    outage: Outage,
+    rounds: Rounds,
+    expiry: Expiry,
+    counters: Counters,
+    changes: broadcast::Sender<Change>,
 }
 
 impl<V> Clone for Cached<V> {
@@ -49,22 +70,20 @@ impl<V> Clone for Cached<V> {
     }
 }
 
-impl<V> Shared<V> {
-    /// Forgets what a change of the secret has made untrue, whatever the vault said to it: its answer may
-    /// have been lost.
-    fn forget(&self, name: &SecretName) {
-        self.values.forget(name);
-        self.listings.forget(name);
-    }
-}
-
 impl<V: Vault> Cached<V> {
     /// Puts a memory in front of the vault.
     pub fn new(vault: V, settings: CacheSettings) -> Cached<V> {
+        let settings = CacheSettings { ttl: settings.ttl.min(LONGEST_TTL), ..settings };
         Cached(Arc::new(Shared {
             values: Values::new(&settings),
             flights: Flights::default(),
-            listings: Listings::new(settings.ttl),
+            forced: Forced::default(),
+            listings: Listings::new(&settings),
+            outage: Outage::new(settings.pause()),
+            rounds: Rounds::default(),
+            expiry: Expiry::default(),
+            counters: Counters::default(),
+            changes: broadcast::Sender::new(CHANGES),
             vault,
             settings,
         }))
@@ -72,27 +91,36 @@ impl<V: Vault> Cached<V> {
 
     /// Forgets everything that was remembered; values are wiped as soon as no open file shows them.
     pub fn forget_all(&self) {
+        self.0.flights.outdate_all();
         self.0.values.clear();
         self.0.listings.clear();
+    }
+
+    /// Forgets what was remembered of one secret.
+    pub fn forget(&self, name: &SecretName) {
+        self.0.flights.outdate(name);
+        self.0.values.forget(name);
+        self.0.listings.forget(name);
+    }
+
+    /// What has been counted so far.
+    pub fn counts(&self) -> Counts {
+        self.0.counters.read()
+    }
+
+    /// From now on, what the vault is found to hold other than was remembered, whoever has changed it.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.0.changes.subscribe()
     }
 }
 
 impl<V: Vault> Vault for Cached<V> {
     async fn get(&self, name: &SecretName, version: Option<VersionId>) -> Found {
-        let key = (name.clone(), version);
-        let shared = Arc::clone(&self.0);
-        self.0
-            .flights
-            .join(
-                &key,
-                || self.0.values.fresh(&key),
-                move |(name, version)| async move {
-                    let found = shared.vault.get(&name, version).await;
-                    shared.values.remember(&(name, version), &found);
-                    found
-                },
-            )
-            .await
+        self.0.get((name.clone(), version)).await
+    }
+
+    async fn get_now(&self, name: &SecretName, version: Option<VersionId>) -> Found {
+        self.0.get_now((name.clone(), version)).await
     }
 
     async fn get_as(&self, name: &SecretName, version: Option<VersionId>, form: OutContentType) -> Found {
@@ -100,14 +128,10 @@ impl<V: Vault> Vault for Cached<V> {
     }
 
     async fn set(&self, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {
-        let secret = self.0.vault.set(name, new).await?;
-        if !secret.properties.enabled {
-            self.0.forget(name); // its value was told to whoever set it, and to nobody else
-            return Ok(secret);
-        }
-        self.0.values.remember(&(name.clone(), None), &Ok(Some(Arc::clone(&secret))));
-        self.0.listings.forget(name);
-        Ok(secret)
+        let change = self.0.begin(name);
+        let made = self.0.vault.set(name, new).await;
+        change.made(&made);
+        made
     }
 
     async fn update(
@@ -116,14 +140,16 @@ impl<V: Vault> Vault for Cached<V> {
         version: Option<VersionId>,
         changes: Changes,
     ) -> Result<Option<Item>, VaultError> {
+        let change = self.0.begin(name);
         let updated = self.0.vault.update(name, version, changes).await;
-        self.0.forget(name);
+        change.updated(version, &updated);
         updated
     }
 
     async fn delete(&self, name: &SecretName) -> Result<Option<DeletedItem>, VaultError> {
+        let change = self.0.begin(name);
         let deleted = self.0.vault.delete(name).await;
-        self.0.forget(name);
+        change.deleted(&deleted);
         deleted
     }
 
@@ -132,8 +158,9 @@ impl<V: Vault> Vault for Cached<V> {
     }
 
     async fn recover(&self, name: &SecretName) -> Result<Option<Item>, VaultError> {
+        let change = self.0.begin(name);
         let recovered = self.0.vault.recover(name).await;
-        self.0.forget(name);
+        change.brought_back(recovered.as_ref().map(Option::as_ref));
         recovered
     }
 
@@ -147,16 +174,17 @@ impl<V: Vault> Vault for Cached<V> {
 
     async fn restore(&self, blob: &SecretBytes) -> Result<Item, VaultError> {
         let restored = self.0.vault.restore(blob).await?;
-        self.0.forget(&restored.name);
+        // Its name is known only now.
+        self.0.begin(&restored.name).brought_back(Ok(Some(&restored)));
         Ok(restored)
     }
 
     fn secrets(&self) -> Pages {
-        self.0.listings.secrets(|| self.0.vault.secrets())
+        self.0.secrets()
     }
 
     fn versions(&self, name: &SecretName) -> Pages {
-        self.0.listings.versions(name, || self.0.vault.versions(name))
+        self.0.versions(name)
     }
 
     fn deleted_secrets(&self) -> Pages<DeletedItem> {
@@ -164,19 +192,23 @@ impl<V: Vault> Vault for Cached<V> {
     }
 
     fn known(&self, name: &SecretName, version: Option<VersionId>) -> Option<Known<Found>> {
-        self.0.values.fresh(&(name.clone(), version))
+        self.0.known(&(name.clone(), version), true)
     }
 
-    /// A name that a listing lacks may have been made since, so that is believed for the negative ttl
-    /// only.
-    fn known_item(&self, name: &SecretName) -> Option<Known<Option<Item>>> {
-        let known = self.0.listings.item(name)?;
-        if known.answer.is_some() {
-            return Some(known);
-        }
-        let age = self.0.settings.ttl.saturating_sub(known.fresh_for);
-        let fresh_for = self.0.settings.negative_ttl.saturating_sub(age);
-        (!fresh_for.is_zero()).then_some(Known { fresh_for, ..known })
+    fn peek(&self, name: &SecretName, version: Option<VersionId>) -> Option<Known<Found>> {
+        self.0.known(&(name.clone(), version), false)
+    }
+
+    fn known_item(&self, name: &SecretName) -> Option<Known<Option<Listed>>> {
+        self.0.listings.item(name, self.0.outage.quiet_for(None))
+    }
+
+    fn age(&self, name: &SecretName, version: Option<VersionId>) -> Option<Duration> {
+        self.0.values.age(&(name.clone(), version))
+    }
+
+    fn age_of_listing(&self) -> Option<Duration> {
+        self.0.listings.age()
     }
 }
 

@@ -1,4 +1,11 @@
-//! The cache over a double, in paused time.
+//! The cache over a double and over a simulated vault, in paused time.
+
+mod changes;
+mod freshness;
+mod listings;
+mod load;
+mod outage;
+mod simulated;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,8 +22,12 @@ const TTL: Duration = Duration::from_secs(60);
 const NEGATIVE_TTL: Duration = Duration::from_secs(5);
 
 fn cached(secrets: &[(&str, &str)]) -> (Double, Cached<Double>) {
+    cached_for(TTL, secrets)
+}
+
+fn cached_for(ttl: Duration, secrets: &[(&str, &str)]) -> (Double, Cached<Double>) {
     let double = Double::with(secrets);
-    let settings = CacheSettings { ttl: TTL, negative_ttl: NEGATIVE_TTL, entries: 4 };
+    let settings = CacheSettings { ttl, negative_ttl: NEGATIVE_TTL, entries: 2, ..CacheSettings::default() };
     (double.clone(), Cached::new(double, settings))
 }
 
@@ -92,7 +103,6 @@ async fn absence_and_refusal_are_remembered_for_a_moment_and_an_outage_is_not() 
 async fn the_least_recently_used_value_leaves_first_and_is_dropped() {
     let (double, cache) = cached(&[("a", "1"), ("b", "2"), ("c", "3")]);
     let first = Arc::downgrade(&cache.get(&name("a"), None).await.unwrap().unwrap());
-    // Four entries: each newest version is kept twice, so two secrets fit.
     value(&cache, "b").await;
     assert!(first.upgrade().is_some());
     value(&cache, "c").await;

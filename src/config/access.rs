@@ -7,7 +7,7 @@ use url::Url;
 
 use super::sign_in::{self, Surroundings};
 use super::vault_address::VaultAddress;
-use super::{LocalStore, UsageError, absolute};
+use super::{LocalStore, UsageError, absolute_if_given};
 use crate::auth::SignIn;
 use crate::cli::AccessArgs;
 
@@ -66,7 +66,7 @@ impl AccessConfig {
             deadline: args.deadline,
             api_version: args.api_version.clone(),
             verify_resource: !args.no_verify_challenge_resource,
-            ca_bundle: args.ca_bundle.as_deref().map(absolute),
+            ca_bundle: absolute_if_given(args.ca_bundle.as_deref())?,
             max_rps: args.max_rps,
             page_size: args.page_size,
         })
@@ -74,7 +74,7 @@ impl AccessConfig {
 }
 
 fn vault(args: &AccessArgs, address: VaultAddress) -> Result<VaultConfig, UsageError> {
-    let key_file = args.key_file.as_deref().map(absolute);
+    let key_file = absolute_if_given(args.key_file.as_deref())?;
     if key_file.is_some() && !matches!(address, VaultAddress::Local(_)) {
         return Err(UsageError::NothingToOpen("give it with local: or local:NAME"));
     }

@@ -3,31 +3,32 @@
 //! Refuses to read anything but what it was given: no vault, no mount point.
 
 mod access;
+mod cache;
+mod emulator;
 mod local_store;
+mod paths;
+mod ready;
 mod request;
+mod rotation;
 mod sign_in;
 mod vault_address;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use crate::cache::CacheSettings;
-use crate::cli::{EmulatorArgs, LogLevel, MountArgs};
-use crate::emulator::Options;
-use crate::fuse::MountSettings;
+use crate::cli::{LogLevel, MountArgs, Spin};
+use crate::fuse::{MountSettings, ServeSettings};
+use crate::rotation::RotationSettings;
 use crate::tree::Ownership;
 pub use access::{AccessConfig, VaultConfig};
+pub use emulator::{EmulatorConfig, Listen, SignInConfig};
 pub use local_store::LocalStore;
 use nix::unistd::{getegid, geteuid};
+pub use paths::NoWorkingDirectory;
+use paths::{absolute, absolute_if_given};
+pub use ready::{Readiness, ReadyWhen};
 pub use request::{Body, RequestConfig};
 pub use sign_in::SignInError;
-
-/// For how long "there is none" is remembered.
-const NEGATIVE_TTL: Duration = Duration::from_secs(5);
-/// Values that are remembered; the newest one of a secret counts twice, since it is kept under its
-/// version's number too.
-const CACHE_ENTRIES: usize = 20_000;
 
 /// Flags that do not go together, or mean nothing.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +60,27 @@ pub enum UsageError {
     /// A flag that only a vault on disk has a use for.
     #[error("--key-file is the key of a vault that is kept on disk: {0}")]
     NothingToOpen(&'static str),
+    /// A path that is relative to nothing.
+    #[error(transparent)]
+    NoWorkingDirectory(#[from] NoWorkingDirectory),
     /// Nowhere to keep a vault.
     #[error("no place to keep a local: vault: set HOME, XDG_STATE_HOME or STATE_DIRECTORY to an absolute path")]
     NoStateFolder,
     /// Not a number of days that the service takes.
     #[error("--retention-days {0} is out of range: deleted secrets are kept for 7 to 90 days")]
     Retention(u32),
+    /// No permission on secrets.
+    #[error(
+        "--permissions {0:?}: there is no such permission: give some of get, list, set, delete, recover, backup, \
+         restore, purge"
+    )]
+    Permission(String),
+    /// A secret would have to travel in clear.
+    #[error("--sign-in {0} needs https, as in Azure: leave out --http and --unix")]
+    SignInInClear(&'static str),
+    /// A flag that has nothing to say.
+    #[error("--identity-listen is where a managed identity is offered: give it with --sign-in app-service or imds")]
+    NoManagedIdentity,
     /// An owner who would be shut out.
     #[error("--uid {0} without --allow-other would shut that user out: add --allow-other")]
     OwnerShutOut(u32),
@@ -74,9 +90,23 @@ pub enum UsageError {
          take away the last digit's 4, or say --world-readable if that is meant"
     )]
     WorldReadable(u16),
+    /// No time to get ready in.
+    #[error("--ready-timeout must be more than 0: use --ready mounted to wait for no vault")]
+    NoReadyTimeout,
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
+    /// No place for a value.
+    #[error("--cache-entries must be more than 0: to ask the vault for every read, give --ttl 0s")]
+    NoCache,
+    /// Not a secret and a unit.
+    #[error("{flag} {given:?} should be a secret's name and a systemd unit, such as tls-*=nginx.service")]
+    UnitRule {
+        /// The flag's name.
+        flag: &'static str,
+        /// As typed.
+        given: String,
+    },
     /// No request at all.
     #[error("--max-rps must be more than 0: nothing could ever be asked")]
     NoRequests,
@@ -99,12 +129,18 @@ pub struct MountConfig {
     pub foreground: bool,
     /// How much to log.
     pub log_level: LogLevel,
+    /// What has to be known before the mount counts as ready.
+    pub readiness: Readiness,
     /// Owner, group, modes.
     pub ownership: Ownership,
     /// The cache's settings.
     pub cache: CacheSettings,
+    /// What follows a change.
+    pub rotation: RotationSettings,
     /// The mount's settings.
     pub mount: MountSettings,
+    /// How requests are answered.
+    pub serve: ServeSettings,
 }
 
 impl MountConfig {
@@ -117,83 +153,17 @@ impl MountConfig {
         let access = AccessConfig::from_args(&args.vault, &args.access)?;
         Ok(MountConfig {
             mount: MountSettings { source: access.source.clone(), allow_other: args.allow_other },
+            serve: ServeSettings { deadline: access.deadline, spin: args.spin == Spin::Auto },
             access,
-            directory: absolute(&args.directory),
+            directory: absolute(&args.directory)?,
             foreground: args.foreground,
             log_level: args.log_level,
+            readiness: Readiness::from_args(&args.ready)?,
             ownership,
-            cache: CacheSettings { ttl: args.ttl, negative_ttl: NEGATIVE_TTL, entries: CACHE_ENTRIES },
+            cache: cache::settings(&args.cache)?,
+            rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
         })
     }
-}
-
-/// Everything `akvfs emulator` needs to know.
-#[derive(Clone, Debug)]
-pub struct EmulatorConfig {
-    /// Where to listen.
-    pub listen: Listen,
-    /// Where the vault is kept; `None` for memory.
-    pub store: Option<LocalStore>,
-    /// How the vault treats deletion.
-    pub options: Options,
-    /// Whether to fill the vault with examples.
-    pub demo: bool,
-    /// A socket for faults and the clock.
-    pub control: Option<PathBuf>,
-    /// Where to write the certificate authority; a folder of its own if `None`.
-    pub ca_out: Option<PathBuf>,
-    /// Where to write the token; a folder of its own if `None`.
-    pub token_out: Option<PathBuf>,
-}
-
-/// Where an embedded vault listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Listen {
-    /// https on a loopback address.
-    Tls(SocketAddr),
-    /// http on a Unix socket.
-    Unix(PathBuf),
-}
-
-impl EmulatorConfig {
-    /// What the flags mean.
-    ///
-    /// # Errors
-    /// The first contradiction that is found.
-    pub fn from_args(args: &EmulatorArgs) -> Result<EmulatorConfig, UsageError> {
-        let listen = match &args.unix {
-            Some(path) => Listen::Unix(absolute(path)),
-            None => Listen::Tls(args.listen.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))),
-        };
-        let [store, key_file, control, ca_out, token_out] =
-            [&args.store, &args.key_file, &args.control, &args.ca_out, &args.token_out]
-                .map(|path| path.as_deref().map(absolute));
-        let store = match (store, key_file) {
-            (Some(directory), key_file) => Some(LocalStore::in_folder(directory, key_file)),
-            (None, Some(_)) => return Err(UsageError::NothingToOpen("give it with --store DIR")),
-            (None, None) => None,
-        };
-        Ok(EmulatorConfig { listen, store, options: options(args)?, demo: args.demo, control, ca_out, token_out })
-    }
-}
-
-fn options(args: &EmulatorArgs) -> Result<Options, UsageError> {
-    if !(7..=90).contains(&args.retention_days) {
-        return Err(UsageError::Retention(args.retention_days));
-    }
-    let delays = if args.realistic { Options::realistic() } else { Options::default() };
-    Ok(Options {
-        retention_days: args.retention_days,
-        purge_protection: args.purge_protection,
-        deletion_delay: args.deletion_delay.unwrap_or(delays.deletion_delay),
-        recovery_delay: args.recovery_delay.unwrap_or(delays.recovery_delay),
-        ..delays
-    })
-}
-
-/// The process leaves its directory, so no path may depend on it.
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 fn ownership(args: &MountArgs) -> Result<Ownership, UsageError> {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{AccessConfig, UsageError, absolute};
+use super::{AccessConfig, UsageError, absolute, absolute_if_given};
 use crate::cli::RequestArgs;
 
 /// Everything `akvfs request` needs to know.
@@ -37,14 +37,17 @@ impl RequestConfig {
     /// # Errors
     /// The first contradiction that is found.
     pub fn from_args(args: &RequestArgs) -> Result<RequestConfig, UsageError> {
-        let body = |path: &PathBuf| if path == Path::new("-") { Body::Stdin } else { Body::File(absolute(path)) };
+        let body = |path: &PathBuf| match path {
+            path if path == Path::new("-") => Ok(Body::Stdin),
+            path => absolute(path).map(Body::File),
+        };
         Ok(RequestConfig {
             access: AccessConfig::from_args(&args.vault, &args.access)?,
             method: args.method.clone(),
             path: args.path.clone(),
-            body: args.body.as_ref().map(body),
+            body: args.body.as_ref().map(body).transpose()?,
             include: args.include,
-            output: args.output.as_deref().map(absolute),
+            output: absolute_if_given(args.output.as_deref())?,
         })
     }
 }

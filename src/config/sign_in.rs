@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::absolute;
+use super::{NoWorkingDirectory, absolute_if_given};
 use crate::auth::{ApplicationSettings, SecretPlace, SignIn};
 use crate::cli::{Auth, AuthArgs};
 
@@ -22,6 +22,9 @@ const METADATA_SERVICE: &str = "http://169.254.169.254";
 /// Flags and variables that do not make a way to sign in.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SignInError {
+    /// A path that is relative to nothing.
+    #[error(transparent)]
+    NoWorkingDirectory(#[from] NoWorkingDirectory),
     /// No token.
     #[error(
         "--auth token-file needs --token-file FILE, with a token for https://vault.azure.net in it: \
@@ -87,7 +90,7 @@ fn is_in_path(program: &str) -> bool {
 pub(super) fn choose(args: &AuthArgs, vault: &Url, around: &Surroundings<'_>) -> Result<(SignIn, String), SignInError> {
     let signs = Signs { args, vault, around };
     let (auth, because) = match args.auth {
-        Auth::Auto => signs.first().ok_or(SignInError::NoWay)?,
+        Auth::Auto => signs.first()?.ok_or(SignInError::NoWay)?,
         named => (named, "--auth says so"),
     };
     signs.check_flags(auth)?;
@@ -103,20 +106,20 @@ struct Signs<'a> {
 
 impl Signs<'_> {
     /// The order of `--auth auto`.
-    fn first(&self) -> Option<(Auth, &'static str)> {
+    fn first(&self) -> Result<Option<(Auth, &'static str)>, SignInError> {
         let (args, around) = (self.args, self.around);
         let is_set = |name: &str| (around.variable)(name).is_some();
         let ways = [
             (args.token_file.is_some(), Auth::TokenFile, "--token-file is given"),
-            (self.secret().is_some(), Auth::ClientSecret, "there is a client secret"),
-            (self.certificate().is_some(), Auth::ClientCertificate, "there is a client certificate"),
+            (self.secret()?.is_some(), Auth::ClientSecret, "there is a client secret"),
+            (self.certificate()?.is_some(), Auth::ClientCertificate, "there is a client certificate"),
             (is_set("AZURE_FEDERATED_TOKEN_FILE"), Auth::WorkloadIdentity, "AZURE_FEDERATED_TOKEN_FILE is set"),
             (is_set("IDENTITY_ENDPOINT"), Auth::ManagedIdentity, "IDENTITY_ENDPOINT is set"),
             (around.is_azure_machine, Auth::ManagedIdentity, "this is a virtual machine of Azure's"),
             ((around.has_program)("az"), Auth::AzureCli, "az is installed"),
             ((around.has_program)("azd"), Auth::AzureDeveloperCli, "azd is installed"),
         ];
-        ways.into_iter().find(|(there, ..)| *there).map(|(_, auth, because)| (auth, because))
+        Ok(ways.into_iter().find(|(there, ..)| *there).map(|(_, auth, because)| (auth, because)))
     }
 
     /// A flag of another way would be ignored, which is not what was meant.
@@ -141,15 +144,15 @@ impl Signs<'_> {
         match auth {
             Auth::Auto => Err(SignInError::NoWay),
             Auth::TokenFile => {
-                let path = self.args.token_file.as_deref().map(absolute);
+                let path = absolute_if_given(self.args.token_file.as_deref())?;
                 path.map(SignIn::TokenFile).ok_or(SignInError::TokenFileMissing)
             }
             Auth::ClientSecret => {
-                let secret = self.secret().ok_or_else(|| missing("--client-secret-file, or AZURE_CLIENT_SECRET"))?;
+                let secret = self.secret()?.ok_or_else(|| missing("--client-secret-file, or AZURE_CLIENT_SECRET"))?;
                 Ok(SignIn::ClientSecret { application: self.application(auth)?, secret })
             }
             Auth::ClientCertificate => {
-                let path = self.certificate();
+                let path = self.certificate()?;
                 let path = path.ok_or_else(|| missing("--client-certificate, or AZURE_CLIENT_CERTIFICATE_PATH"))?;
                 Ok(SignIn::ClientCertificate { application: self.application(auth)?, path })
             }
@@ -171,17 +174,18 @@ impl Signs<'_> {
         }
     }
 
-    fn secret(&self) -> Option<SecretPlace> {
-        let file = self.args.client_secret_file.as_deref().map(absolute);
+    fn secret(&self) -> Result<Option<SecretPlace>, SignInError> {
+        let file = absolute_if_given(self.args.client_secret_file.as_deref())?;
         let file = file.or_else(|| self.around.credential(SECRET_CREDENTIAL));
         let variable = || (self.around.variable)("AZURE_CLIENT_SECRET").map(|_| SecretPlace::Environment);
-        file.map(SecretPlace::File).or_else(variable)
+        Ok(file.map(SecretPlace::File).or_else(variable))
     }
 
-    fn certificate(&self) -> Option<PathBuf> {
-        let file = self.args.client_certificate.as_deref().map(absolute);
+    fn certificate(&self) -> Result<Option<PathBuf>, SignInError> {
+        let file = absolute_if_given(self.args.client_certificate.as_deref())?;
         let file = file.or_else(|| self.around.credential(CERTIFICATE_CREDENTIAL));
-        file.or_else(|| self.around.path("AZURE_CLIENT_CERTIFICATE_PATH").map(|path| absolute(&path)))
+        let file = file.or_else(|| self.around.path("AZURE_CLIENT_CERTIFICATE_PATH"));
+        Ok(absolute_if_given(file.as_deref())?)
     }
 
     fn application(&self, auth: Auth) -> Result<ApplicationSettings, SignInError> {

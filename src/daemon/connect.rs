@@ -15,11 +15,7 @@ const UNLIMITED: u32 = u32::MAX;
 /// the process has threads, since secrets leave its environment with this.
 pub(super) fn credential(access: &AccessConfig) -> Result<Option<Credential>, Failure> {
     match &access.vault {
-        VaultConfig::Remote { sign_in, because, .. } => {
-            let credential = Credential::new((**sign_in).clone())?;
-            info!(?sign_in, because, "signing in");
-            Ok(Some(credential))
-        }
+        VaultConfig::Remote { sign_in, .. } => Ok(Some(Credential::new((**sign_in).clone())?)),
         VaultConfig::Demo | VaultConfig::Local(..) => Ok(None),
     }
 }
@@ -40,7 +36,8 @@ pub(super) async fn connect(
         page_size: access.page_size,
     };
     let embedded = match (&access.vault, credential) {
-        (VaultConfig::Remote { url, .. }, Some(credential)) => {
+        (VaultConfig::Remote { url, sign_in, because }, Some(credential)) => {
+            info!(?sign_in, because, "signing in");
             return Ok((HttpVault::new(settings(url.clone(), None, access.max_rps), credential)?, None));
         }
         (VaultConfig::Remote { .. }, None) => {

@@ -6,12 +6,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::private_folder::PrivateFolder;
+use super::sign_in::{Fact, SignIn, Told};
 use super::{Failure, Order, Signals, embedded, runtime};
 use crate::config::{EmulatorConfig, Listen};
-use crate::emulator::{Emulator, EmulatorError, Serving};
+use crate::emulator::{Emulator, EmulatorError, Permission, Serving, TokenSpec};
 use crate::sys::forbid_dumps;
 
 /// What the vault calls itself.
@@ -47,9 +48,12 @@ async fn serve(config: &EmulatorConfig) -> Result<(), Failure> {
     if let Some(pem) = serving.ca_pem() {
         write_file(&files.ca, 0o644, pem)?;
     }
-    write_token(&vault, &files.token)?;
+    let permissions = &config.sign_in.permissions;
+    write_token(&vault, permissions, &files.token)?;
+    let sign_in = SignIn::offer(&vault, &config.sign_in, serving.url()).await?;
+    let line = line(&serving, &sign_in, &files)?;
     let mut signals = Signals::new()?;
-    announce(&serving, &files).map_err(|error| Failure::system("cannot write to stdout", &error))?;
+    announce(&line).map_err(|error| Failure::system("cannot write to stdout", &error))?;
     let mut renewal = tokio::time::interval(TOKEN_RENEWAL);
     loop {
         tokio::select! {
@@ -57,7 +61,7 @@ async fn serve(config: &EmulatorConfig) -> Result<(), Failure> {
                 Order::End => break,
                 Order::Forget => {} // it has no cache
             },
-            _ = renewal.tick() => write_token(&vault, &files.token)?,
+            _ = renewal.tick() => write_token(&vault, permissions, &files.token)?,
         }
     }
     serving.stop().await;
@@ -67,6 +71,7 @@ async fn serve(config: &EmulatorConfig) -> Result<(), Failure> {
 async fn listen(vault: &Emulator, listen: &Listen) -> Result<Serving, EmulatorError> {
     match listen {
         Listen::Tls(address) => vault.serve_tls(*address).await,
+        Listen::Http(address) => vault.serve_http(*address).await,
         Listen::Unix(path) => vault.serve_unix(path).await,
     }
 }
@@ -75,34 +80,46 @@ async fn listen(vault: &Emulator, listen: &Listen) -> Result<Serving, EmulatorEr
 struct Files {
     ca: PathBuf,
     token: PathBuf,
-    _folder: PrivateFolder,
+    folder: PrivateFolder,
 }
 
 impl Files {
     fn new(config: &EmulatorConfig) -> Result<Files, Failure> {
         let folder = PrivateFolder::new().map_err(|error| Failure::system("cannot make a private folder", &error))?;
         let or_private = |given: &Option<PathBuf>, name| given.clone().unwrap_or_else(|| folder.path().join(name));
-        Ok(Files {
-            ca: or_private(&config.ca_out, "ca.pem"),
-            token: or_private(&config.token_out, "token"),
-            _folder: folder,
-        })
+        Ok(Files { ca: or_private(&config.ca_out, "ca.pem"), token: or_private(&config.token_out, "token"), folder })
     }
 }
 
-/// The one line that says that the vault is ready, and where.
-fn announce(serving: &Serving, files: &Files) -> io::Result<()> {
+/// What a client needs to know; secrets are in files of their own.
+fn line(serving: &Serving, sign_in: &SignIn, files: &Files) -> Result<Value, Failure> {
     let mut line = json!({ "url": serving.url(), "token_file": files.token });
     if serving.ca_pem().is_some() {
         line["ca"] = json!(files.ca);
     }
+    for Fact { key, is } in &sign_in.facts {
+        line[*key] = match is {
+            Told::Openly(text) => json!(text),
+            Told::InAFile(secret) => {
+                let path = files.folder.path().join(key.trim_end_matches("_file"));
+                write_file(&path, 0o600, secret)?;
+                json!(path)
+            }
+        };
+    }
+    Ok(line)
+}
+
+/// The one line that says that the vault is ready, and where.
+fn announce(line: &Value) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     writeln!(stdout, "{line}")?;
     stdout.flush()
 }
 
-fn write_token(vault: &Emulator, path: &Path) -> Result<(), Failure> {
-    write_file(path, 0o600, &vault.issue_token(TOKEN_LIFETIME))
+fn write_token(vault: &Emulator, permissions: &[Permission], path: &Path) -> Result<(), Failure> {
+    let spec = TokenSpec { lifetime: TOKEN_LIFETIME, permissions: permissions.to_vec(), ..TokenSpec::default() };
+    write_file(path, 0o600, &vault.issue_token_for(&spec))
 }
 
 /// Replaces a file in one step, so that nobody reads half of it, with its mode from the first moment.

@@ -30,6 +30,16 @@ impl Failure {
         self.code
     }
 
+    /// Whether the person has been told why: by the process in the background, which shares the terminal.
+    pub fn is_told(&self) -> bool {
+        self.message.is_empty()
+    }
+
+    /// The failure of the process in the background.
+    pub(super) fn told(code: u8) -> Failure {
+        Failure { code, message: String::new() }
+    }
+
     pub(super) fn other(message: String) -> Failure {
         Failure { code: OTHER, message }
     }
@@ -69,7 +79,9 @@ impl From<UsageError> for Failure {
 
 impl From<MountError> for Failure {
     fn from(error: MountError) -> Failure {
-        let code = if matches!(error, MountError::AlreadyMounted(_)) { ALREADY_MOUNTED } else { OTHER };
+        let ours_is_there =
+            matches!(error, MountError::AlreadyMounted(_) | MountError::AnotherUsers { .. } | MountError::Silent(_));
+        let code = if ours_is_there { ALREADY_MOUNTED } else { OTHER };
         Failure { code, message: error.to_string() }
     }
 }

@@ -5,60 +5,76 @@
 
 mod background;
 mod connect;
+mod descriptors;
 mod embedded;
 mod emulator;
 mod failure;
+mod lines;
 mod logging;
 mod private_folder;
+mod readiness;
 mod request;
+mod sign_in;
+mod signals;
+mod terminal;
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::StreamExt;
 use sd_notify::NotifyState;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
+use crate::auth::Credential;
 use crate::cache::Cached;
 use crate::config::MountConfig;
 use crate::fs::{Fs, FsSettings};
-use crate::fuse::{self, Kernel, Mounted, Serving, Unmounted};
+use crate::fuse::{self, Kernel, Mounted, Serving, UnmountError, Unmounted};
+use crate::rotation;
 use crate::sys::forbid_dumps;
 use crate::vault::http::HttpVault;
-use crate::vault::{Vault, VaultError, VaultErrorKind};
 use background::Parent;
 use connect::{connect, credential};
+use embedded::Embedded;
 pub use emulator::emulator;
 pub use failure::Failure;
 pub use request::request;
+use signals::{Order, Signals};
+pub use terminal::say;
 
 /// Threads for calls that wait for the vault.
 const WORKERS: usize = 2;
+/// For how long an unmounted mount may go on, before it is one that somebody else holds.
+const LAST_REQUESTS: Duration = Duration::from_secs(3);
 
-/// `akvfs mount`: in the foreground, or through a copy of this process in the background.
+/// `akvfs mount`: in the foreground, or through a copy of this process in the background, which is
+/// started with the same arguments.
 ///
 /// # Errors
 /// When the mount could not be made, or ended by itself.
-pub fn mount(config: MountConfig) -> Result<(), Failure> {
-    let parent = Parent::of_this_process();
-    match parent {
-        None if !config.foreground => background::start(),
-        parent => serve(&config, parent),
+pub fn mount(config: &MountConfig, arguments: &[OsString]) -> Result<(), Failure> {
+    match Parent::of_this_process()? {
+        None if !config.foreground => background::start(arguments),
+        parent => serve(config, parent),
     }
 }
 
 /// `akvfs unmount`.
 ///
 /// # Errors
-/// When nothing of ours is mounted there, or the system refuses.
-pub fn unmount(directory: &Path, lazy: bool) -> Result<(), Failure> {
-    let ended = fuse::unmount(directory, lazy)?;
+/// When nothing of ours is mounted there, unless `quiet`, or the system refuses.
+pub fn unmount(directory: &Path, lazy: bool, quiet: bool) -> Result<(), Failure> {
+    let ended = match fuse::unmount(directory, lazy) {
+        Err(UnmountError::NotMounted(_)) if quiet => return Ok(()),
+        ended => ended?,
+    };
     if ended == Unmounted::Detached && !lazy {
-        say(&format!(
+        say(format_args!(
             "{} was in use, and is detached: nobody sees it any more; files that are open stay readable until they are closed",
             directory.display()
         ));
@@ -68,38 +84,62 @@ pub fn unmount(directory: &Path, lazy: bool) -> Result<(), Failure> {
 
 fn serve(config: &MountConfig, parent: Option<Parent>) -> Result<(), Failure> {
     forbid_dumps().map_err(|error| Failure::system("cannot forbid core dumps", &error))?;
-    logging::start(config.log_level, parent.is_some());
-    fuse::check(&config.directory)?;
+    descriptors::raise_limit()?;
+    // Before the first thread: what it takes from the environment is removed from it.
     let credential = credential(&config.access)?;
+    let log = logging::start(config.log_level, parent.is_some())?;
+    fuse::check(&config.directory)?;
     let runtime = runtime()?;
-    let result = runtime.block_on(async {
-        let (vault, _embedded) = connect(&config.access, credential).await?;
-        authenticate(&vault).await?;
-        let mount = Mount::new(config, vault)?;
-        mount.until_the_end(parent).await
-    });
+    let result = runtime.block_on(begin_and_serve(config, parent, credential));
     // The request loop of a detached mount waits for the last open file; the process does not.
     runtime.shutdown_background();
+    log.finish();
     result
+}
+
+async fn begin_and_serve(
+    config: &MountConfig,
+    parent: Option<Parent>,
+    credential: Option<Credential>,
+) -> Result<(), Failure> {
+    // Before there is a mount: a signal in between would leave it behind, dead.
+    let mut signals = Signals::new()?;
+    let (cache, _embedded) = tokio::select! {
+        begun = begin(config, credential) => begun?,
+        () = signals.end() => return match parent {
+            None => Ok(()),
+            Some(_) => Err(Failure::other("ended by a signal before the mount was ready".to_owned())),
+        },
+        () = gone(parent.as_ref()) => {
+            return Err(Failure::other("the command that waited for the mount is gone".to_owned()));
+        }
+    };
+    Mount::new(config, cache)?.until_the_end(parent, signals).await
+}
+
+/// The vault, ready as far as it has to be before anything is mounted.
+async fn begin(
+    config: &MountConfig,
+    credential: Option<Credential>,
+) -> Result<(Cached<HttpVault>, Option<Embedded>), Failure> {
+    let (vault, embedded) = connect(&config.access, credential).await?;
+    let cache = Cached::new(vault.clone(), config.cache.clone());
+    readiness::reach(&vault, &cache, &config.readiness).await?;
+    Ok((cache, embedded))
+}
+
+/// Resolves when the one who waits for us has gone away; never, if nobody waits.
+async fn gone(parent: Option<&Parent>) {
+    match parent {
+        Some(parent) => parent.gone().await,
+        None => std::future::pending().await,
+    }
 }
 
 fn runtime() -> Result<Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let built = builder.worker_threads(WORKERS).thread_name("vault").enable_all().build();
     built.map_err(|error| Failure::system("cannot start the runtime", &error))
-}
-
-/// One page of the listing shows whether the vault is there and lets us in. It need not let us list:
-/// who may only get is let in as well.
-async fn authenticate(vault: &HttpVault) -> Result<(), Failure> {
-    match vault.secrets().next().await {
-        None | Some(Ok(_)) => Ok(()),
-        Some(Err(VaultError { kind: VaultErrorKind::Denied(denial), .. })) if denial.is_permission() => {
-            warn!("the vault does not let us list: files can be opened by name only");
-            Ok(())
-        }
-        Some(Err(error)) => Err(error.into()),
-    }
 }
 
 /// A mount that is served.
@@ -112,28 +152,34 @@ struct Mount {
 }
 
 impl Mount {
-    fn new(config: &MountConfig, vault: HttpVault) -> Result<Mount, Failure> {
-        let cache = Cached::new(vault, config.cache.clone());
+    fn new(config: &MountConfig, cache: Cached<HttpVault>) -> Result<Mount, Failure> {
+        tokio::spawn(cache.clone().keep_fresh());
         let fs = Fs::new(cache.clone(), FsSettings { ownership: config.ownership, mounted_at: now() });
         let (mounted, connection) = fuse::mount(&config.directory, &config.mount)?;
         if mounted.made_directory() {
-            say(&format!("made the mount point {}", mounted.path().display()));
+            say(format_args!("made the mount point {}", mounted.path().display()));
         }
-        let (serving, kernel) = fuse::serve(Arc::clone(&fs), connection, config.access.deadline).map_err(|error| {
-            let _ = mounted.unmount(); // it cannot be served: the error to tell is the other one
-            Failure::system("the kernel does not speak FUSE as expected", &error)
-        })?;
+        let (serving, kernel) = match fuse::serve(Arc::clone(&fs), connection, config.serve) {
+            Ok(served) => served,
+            Err(error) => {
+                mounted.undo();
+                return Err(Failure::system("the kernel does not speak FUSE as expected", &error));
+            }
+        };
+        let notifier = Arc::new(fuse::Notifier::new(Arc::clone(&fs), kernel.clone(), mounted.path()));
+        tokio::spawn(rotation::follow(cache.changes(), notifier, config.rotation.clone()));
         info!(vault = config.mount.source, directory = %mounted.path().display(), "mounted");
         Ok(Mount { mounted, serving, kernel, fs, cache })
     }
 
     /// Says that the mount is ready, and serves it until somebody unmounts it or tells us to.
-    async fn until_the_end(self, parent: Option<Parent>) -> Result<(), Failure> {
+    async fn until_the_end(self, parent: Option<Parent>, mut signals: Signals) -> Result<(), Failure> {
         let Mount { mounted, serving, kernel, fs, cache } = self;
-        let mut signals = Signals::new()?;
         let mut served = tokio::task::spawn_blocking(move || serving.wait());
         if !ready(parent) {
-            return end(&mounted, served).await;
+            let ended = end(&mounted, served).await;
+            mounted.remove_made();
+            return ended;
         }
         loop {
             tokio::select! {
@@ -159,17 +205,21 @@ fn ready(parent: Option<Parent>) -> bool {
     parent.is_none_or(Parent::ready)
 }
 
-type Served = tokio::task::JoinHandle<io::Result<()>>;
+type Served = JoinHandle<io::Result<()>>;
 
 async fn end(mounted: &Mounted, served: Served) -> Result<(), Failure> {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);
+    let directory = mounted.path().display();
     match mounted.unmount()? {
-        Unmounted::Clean => {
-            let result = served.await;
-            ended_by_itself(mounted, result)
-        }
+        Unmounted::Clean => match timeout(LAST_REQUESTS, served).await {
+            Ok(result) => ended_by_itself(mounted, result),
+            Err(_) => {
+                warn!(%directory, "unmounted here; a container still has the mount, and it is dead there");
+                Ok(())
+            }
+        },
         Unmounted::Detached => {
-            warn!(directory = %mounted.path().display(), "the mount was in use: detached; files that are open in it now fail");
+            warn!(%directory, "the mount was in use: detached; files that are open in it now fail");
             Ok(())
         }
         Unmounted::Already => Ok(()),
@@ -189,48 +239,7 @@ fn ended_by_itself(mounted: &Mounted, result: Result<io::Result<()>, tokio::task
     }
 }
 
-/// The signals that a mount heeds.
-struct Signals {
-    interrupt: Signal,
-    term: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> Result<Signals, Failure> {
-        let heed = |kind| signal(kind).map_err(|error| Failure::system("cannot heed signals", &error));
-        Ok(Signals {
-            interrupt: heed(SignalKind::interrupt())?,
-            term: heed(SignalKind::terminate())?,
-            hangup: heed(SignalKind::hangup())?,
-        })
-    }
-
-    /// The next order.
-    async fn next(&mut self) -> Order {
-        tokio::select! {
-            _ = self.interrupt.recv() => Order::End,
-            _ = self.term.recv() => Order::End,
-            _ = self.hangup.recv() => Order::Forget,
-        }
-    }
-}
-
-/// What a signal asks for.
-enum Order {
-    /// SIGTERM, Ctrl-C: end.
-    End,
-    /// SIGHUP: forget what is cached.
-    Forget,
-}
-
 fn now() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
-}
-
-/// One line for the person at the terminal.
-#[expect(clippy::print_stderr, reason = "what a person has to know, and no error")]
-fn say(line: &str) {
-    eprintln!("akvfs: {line}");
 }

@@ -35,6 +35,11 @@ impl Permission {
         Permission::Purge,
     ];
 
+    /// The permission of this name.
+    pub fn parse(name: &str) -> Option<Permission> {
+        Permission::ALL.into_iter().find(|permission| permission.name() == name)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Permission::Get => "get",

@@ -19,6 +19,10 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    pub(super) fn new(scheme: Scheme) -> Self {
+        Peer { scheme, cut: watch::Sender::new(false) }
+    }
+
     /// Cuts the connection off, and with it the request that calls: this never returns.
     pub(super) async fn cut_off(&self) -> ! {
         self.cut.send_replace(true);
@@ -36,7 +40,7 @@ pub(super) struct Connection<S> {
 impl<S> Connection<S> {
     /// Wraps `stream`; `stopped` turns true when the server stops.
     pub(super) fn new(stream: S, scheme: Scheme, stopped: watch::Receiver<bool>) -> Self {
-        let peer = Peer { scheme, cut: watch::Sender::new(false) };
+        let peer = Peer::new(scheme);
         let cut = Box::pin(first_true(peer.cut.subscribe(), stopped));
         Connection { stream, cut, peer }
     }

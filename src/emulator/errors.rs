@@ -211,6 +211,18 @@ impl Refusal {
         ))
     }
 
+    /// A certificate whose PFX is none, or none that this vault can read.
+    #[cfg(feature = "pfx")]
+    pub(super) fn unreadable_pfx() -> Self {
+        Refusal::bad_parameter("The certificate cannot be converted to PEM.")
+    }
+
+    /// The one refusal that is this program's and not the service's.
+    #[cfg(not(feature = "pfx"))]
+    pub(super) fn built_without_pfx() -> Self {
+        Refusal::bad_parameter("This vault was built without the conversion of PFX to PEM: it takes the feature `pfx`.")
+    }
+
     pub(super) fn missing_api_version() -> Self {
         Refusal::bad_parameter("api-version must be specified")
     }

@@ -20,8 +20,8 @@ const TOKEN_SECONDS: u64 = 3599;
 pub struct Application {
     /// Its client id.
     pub client_id: String,
-    /// What it proves itself with.
-    pub credential: AppCredential,
+    /// What it may prove itself with: any of these.
+    pub credentials: Vec<AppCredential>,
     /// What its tokens allow.
     pub permissions: Vec<Permission>,
 }
@@ -49,10 +49,49 @@ impl std::fmt::Debug for AppCredential {
     }
 }
 
-/// Reads a path as the token endpoint of a tenant: `/TENANT/oauth2/v2.0/token`.
-pub(super) fn token_endpoint(path: &str) -> Option<&str> {
-    let tenant = path.strip_prefix('/')?.strip_suffix("/oauth2/v2.0/token")?;
-    (!tenant.is_empty() && !tenant.contains('/')).then_some(tenant)
+/// An endpoint of a tenant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint<'a> {
+    /// Gives tokens: `POST /TENANT/oauth2/v2.0/token`.
+    Token(&'a str),
+    /// Says where tokens are given: `GET /TENANT/v2.0/.well-known/openid-configuration`.
+    Discovery(&'a str),
+}
+
+impl<'a> Endpoint<'a> {
+    pub(super) fn find(method: &str, path: &'a str) -> Option<Self> {
+        let tenant = |suffix| {
+            let tenant = path.strip_prefix('/')?.strip_suffix(suffix)?;
+            (!tenant.is_empty() && !tenant.contains('/')).then_some(tenant)
+        };
+        match method {
+            "POST" => tenant("/oauth2/v2.0/token").map(Endpoint::Token),
+            "GET" => tenant("/v2.0/.well-known/openid-configuration").map(Endpoint::Discovery),
+            _ => None,
+        }
+    }
+}
+
+/// Where a tenant's endpoints are. Python's client asks before its first sign-in.
+#[derive(Serialize)]
+struct Discovered {
+    token_endpoint: String,
+    authorization_endpoint: String,
+    issuer: String,
+}
+
+/// Answers the question where a tenant's endpoints are; `base` is how the client has reached us.
+pub(super) fn discover(emulator: &Emulator, tenant: &str, base: &str) -> Answer {
+    if let Err(denied) = check_tenant(emulator, tenant) {
+        return denied.into();
+    }
+    let below = |path: &str| format!("{base}/{tenant}/{path}");
+    let discovered = Discovered {
+        token_endpoint: below("oauth2/v2.0/token"),
+        authorization_endpoint: below("oauth2/v2.0/authorize"),
+        issuer: below("v2.0"),
+    };
+    Answer::json(200, wire::to_json(&discovered))
 }
 
 /// Answers a sign-in; `form` is the urlencoded body.
@@ -81,9 +120,7 @@ struct Token {
 }
 
 fn grant(emulator: &Emulator, tenant: &str, form: &Form) -> Result<Token, Denied> {
-    if tenant != emulator.tenant() {
-        return Err(Denied::new(400, "invalid_request", 90_002, format!("Tenant '{tenant}' not found.")));
-    }
+    check_tenant(emulator, tenant)?;
     if form.get("grant_type") != "client_credentials" {
         return Err(Denied::new(400, "unsupported_grant_type", 70_003, "The app requested an unsupported grant type."));
     }
@@ -114,33 +151,39 @@ fn grant(emulator: &Emulator, tenant: &str, form: &Form) -> Result<Token, Denied
     Ok(Token { token_type: "Bearer", expires_in: TOKEN_SECONDS, ext_expires_in: TOKEN_SECONDS, access_token })
 }
 
-fn prove(application: &Application, form: &Form) -> Result<(), Denied> {
-    let (field, expected, number, text) = match &application.credential {
-        AppCredential::Secret(secret) => ("client_secret", secret, 7_000_215, "Invalid client secret provided."),
-        AppCredential::Assertion(assertion) => (
-            "client_assertion",
-            assertion,
-            700_213,
-            "No matching federated identity record found for presented assertion.",
-        ),
-        AppCredential::Certificate(key) => return prove_by_signature(form.get("client_assertion"), key),
-    };
-    let given = form.get(field).as_bytes();
-    match aws_lc_rs::constant_time::verify_slices_are_equal(given, expected.as_bytes()) {
-        Ok(()) => Ok(()),
-        Err(_) => Err(Denied::new(401, "invalid_client", number, text)),
+fn check_tenant(emulator: &Emulator, tenant: &str) -> Result<(), Denied> {
+    if tenant.eq_ignore_ascii_case(emulator.tenant()) {
+        return Ok(());
     }
+    Err(Denied::new(400, "invalid_request", 90_002, format!("Tenant '{tenant}' not found.")))
+}
+
+fn prove(application: &Application, form: &Form) -> Result<(), Denied> {
+    let proves = |credential: &AppCredential| {
+        let (field, expected) = match credential {
+            AppCredential::Secret(secret) => ("client_secret", secret),
+            AppCredential::Assertion(assertion) => ("client_assertion", assertion),
+            AppCredential::Certificate(key) => return is_signed_by(key, form.get("client_assertion")),
+        };
+        aws_lc_rs::constant_time::verify_slices_are_equal(form.get(field).as_bytes(), expected.as_bytes()).is_ok()
+    };
+    if application.credentials.iter().any(proves) {
+        return Ok(());
+    }
+    Err(if form.get("client_assertion").is_empty() {
+        Denied::new(401, "invalid_client", 7_000_215, "Invalid client secret provided.")
+    } else {
+        let text = "No matching federated identity record found for presented assertion.";
+        Denied::new(401, "invalid_client", 700_213, text)
+    })
 }
 
 /// Whether a client assertion is signed by the key. Its claims are for the authority, which this one
 /// takes for granted.
-fn prove_by_signature(assertion: &str, key: &[u8]) -> Result<(), Denied> {
+fn is_signed_by(key: &[u8], assertion: &str) -> bool {
+    let Some((signed, signature)) = assertion.rsplit_once('.') else { return false };
     let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key);
-    let signed = assertion.rsplit_once('.').and_then(|(signed, signature)| {
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        key.verify(signed.as_bytes(), &signature).ok()
-    });
-    signed.ok_or_else(|| Denied::new(401, "invalid_client", 700_027, "The certificate is not registered."))
+    URL_SAFE_NO_PAD.decode(signature).is_ok_and(|signature| key.verify(signed.as_bytes(), &signature).is_ok())
 }
 
 /// A refusal of the token endpoint, which words errors by OAuth's rules.

@@ -19,6 +19,8 @@ use super::routes::parse_query;
 use super::tokens::TokenSpec;
 use super::{Emulator, wire};
 
+const APP_SERVICE: &str = "/msi/token";
+const IMDS: &str = "/metadata/identity/oauth2/token";
 const TOKEN_SECONDS: u64 = 86_399;
 
 /// A managed identity and how it is offered.
@@ -28,8 +30,9 @@ pub struct ManagedIdentity {
     pub client_id: String,
     /// What its tokens allow.
     pub permissions: Vec<Permission>,
-    /// The secret of the App Service endpoint `/msi/token` (`IDENTITY_HEADER`).
-    pub identity_header: Zeroizing<String>,
+    /// The secret of the App Service endpoint `/msi/token` (`IDENTITY_HEADER`); without one there is no
+    /// such endpoint.
+    pub identity_header: Option<Zeroizing<String>>,
     /// Whether `/metadata/identity/oauth2/token` answers as well. It gives a token to every local
     /// user who asks.
     pub imds: bool,
@@ -44,18 +47,19 @@ impl std::fmt::Debug for ManagedIdentity {
 type Identity = (Emulator, ManagedIdentity);
 
 pub(super) fn router(emulator: Emulator, identity: ManagedIdentity) -> Router {
-    let app = Router::new().route("/msi/token", get(app_service));
-    let app = if identity.imds { app.route("/metadata/identity/oauth2/token", get(imds)) } else { app };
+    let app = Router::new();
+    let app = if identity.identity_header.is_some() { app.route(APP_SERVICE, get(app_service)) } else { app };
+    let app = if identity.imds { app.route(IMDS, get(imds)) } else { app };
     app.with_state((emulator, identity))
 }
 
 async fn app_service(State((emulator, identity)): State<Identity>, request: Request) -> Response<Body> {
     let (head, _) = request.into_parts();
-    let expected = identity.identity_header.as_bytes();
+    let expected = identity.identity_header.as_ref().map_or(&[][..], |header| header.as_bytes());
     let given = head.headers.get("x-identity-header").map_or(&[][..], |value| value.as_bytes());
     match aws_lc_rs::constant_time::verify_slices_are_equal(given, expected) {
-        Ok(()) => token(&emulator, &identity, &head),
-        Err(_) => denied(401, "unauthorized", "The X-IDENTITY-HEADER is missing or wrong."),
+        Ok(()) if !expected.is_empty() => token(&emulator, &identity, &head),
+        _ => denied(401, "unauthorized", "The X-IDENTITY-HEADER is missing or wrong."),
     }
     .into_response(None)
 }

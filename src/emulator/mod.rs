@@ -20,6 +20,8 @@ mod control;
 mod demo;
 mod errors;
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod identity;
 mod keys;
 mod limits;
@@ -29,6 +31,7 @@ mod operations;
 mod options;
 mod origin;
 mod paging;
+mod pem;
 mod random;
 mod record;
 mod requests;
@@ -43,7 +46,7 @@ mod wire;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -57,6 +60,7 @@ pub use keys::{KeyError, MasterKey};
 pub use managed_identity::ManagedIdentity;
 pub use model::{NewSecret, SecretValue, UnixTime};
 pub use options::Options;
+pub use random::{guid, secret};
 pub use requests::RequestSeen;
 pub use routes::Operation;
 pub use serve::Serving;
@@ -120,7 +124,7 @@ impl Emulator {
         Emulator::with_options(name, Options::default())
     }
 
-    /// An empty vault in memory that treats deletion as `options` say.
+    /// An empty vault in memory that does as `options` say.
     pub fn with_options(name: &str, options: Options) -> Emulator {
         Emulator::assemble(name, rules::Vault::new(options), None, &MasterKey::from(random::bytes()))
     }
@@ -128,11 +132,15 @@ impl Emulator {
     /// A vault that lasts: it is kept, encrypted with `key`, in a file in `directory`, which is made
     /// where it is missing. A write is acknowledged once it is on the disk.
     ///
+    /// Retention and purge protection are the vault's own: it remembers them from when it was made.
+    /// Purge protection can be added later, never taken away.
+    ///
     /// # Errors
-    /// Where the store is in use, damaged, of a newer format or made with another key, or the disk
-    /// fails.
+    /// Where the store is in use, damaged, of a newer format, or made with another key or for another
+    /// retention, or the disk fails.
     pub fn open(name: &str, directory: &Path, key: &MasterKey, options: Options) -> Result<Emulator, EmulatorError> {
-        let (store, secrets) = store::Store::open(directory, key)?;
+        let mut options = options;
+        let (store, secrets) = store::Store::open(directory, key, &mut options)?;
         let vault = rules::Vault::with_secrets(options, secrets);
         Ok(Emulator::assemble(name, vault, Some(store), key))
     }
@@ -194,10 +202,8 @@ impl Emulator {
             let mut vault = self.inner.vault.lock();
             let put = if secret.managed { rules::Vault::add_version } else { rules::Vault::set };
             let put = put(&mut vault, &name, secret, id, now).map(|_| ());
-            let (tell, kept) = std::sync::mpsc::channel();
-            self.keep_then(&mut vault, Box::new(move |on_disk| tell.send(on_disk).unwrap_or_default()));
             put.map_err(|refusal| EmulatorError::Refused(refusal.message))?;
-            kept
+            self.keep_blocking(&mut vault)
         };
         match kept.recv() {
             Ok(true) => Ok(id.to_string()),
@@ -205,24 +211,31 @@ impl Emulator {
         }
     }
 
-    /// Whether the disk has failed: writes are refused then, or memory would run ahead of it.
+    /// Whether the disk has failed. The memory is ahead of it then, and nobody can say by what: every
+    /// request is refused.
     fn has_lost_its_store(&self) -> bool {
         self.inner.store.as_ref().is_some_and(store::Store::has_failed)
     }
 
-    /// Sees to it that what has changed is kept; tells whether it is.
-    fn keep(&self, vault: &mut rules::Vault) -> oneshot::Receiver<bool> {
+    /// Sees to it that the vault is kept as it now is; tells once it is. `None` where it is already.
+    fn keep(&self, vault: &mut rules::Vault) -> Option<oneshot::Receiver<bool>> {
+        let changes = vault.take_changes();
+        let store = self.inner.store.as_ref().filter(|store| !changes.is_empty() || !store.is_level())?;
         let (tell, kept) = oneshot::channel();
-        self.keep_then(vault, Box::new(move |on_disk| tell.send(on_disk).unwrap_or_default()));
-        kept
+        store.write(vault, &changes, Box::new(move |on_disk| tell.send(on_disk).unwrap_or_default()));
+        Some(kept)
     }
 
-    fn keep_then(&self, vault: &mut rules::Vault, acknowledge: store::Acknowledge) {
+    /// The same for who cannot await.
+    fn keep_blocking(&self, vault: &mut rules::Vault) -> mpsc::Receiver<bool> {
+        let (tell, kept) = mpsc::channel();
+        let acknowledge = Box::new(move |on_disk| tell.send(on_disk).unwrap_or_default());
         let changes = vault.take_changes();
         match &self.inner.store {
-            Some(store) if !changes.is_empty() => store.write(vault, &changes, acknowledge),
-            _ => acknowledge(true),
+            Some(store) => store.write(vault, &changes, acknowledge),
+            None => acknowledge(true),
         }
+        kept
     }
 
     /// Serves plain HTTP on a Unix socket of mode 0600. A socket file whose server is gone is
@@ -246,8 +259,17 @@ impl Emulator {
         serve::serve_tls(service::router(self.clone()), addr, credentials).await
     }
 
+    /// Serves plain HTTP on a loopback address, for clients that take no private authority. Nothing
+    /// proves to them that it is the vault which has the port; a token is needed as everywhere.
+    ///
+    /// # Errors
+    /// Where the address is no loopback one or is taken.
+    pub async fn serve_http(&self, addr: SocketAddr) -> Result<Serving, EmulatorError> {
+        serve::serve_plain(service::router(self.clone()), addr).await
+    }
+
     /// Serves a managed identity's endpoints, plain HTTP as the real ones, on a loopback address:
-    /// `/msi/token` for `IDENTITY_ENDPOINT`, and the IMDS path if the identity says so.
+    /// `/msi/token` for `IDENTITY_ENDPOINT`, and the IMDS path, as the identity says.
     ///
     /// # Errors
     /// Where the address is no loopback one or is taken.

@@ -1,5 +1,7 @@
 //! The operations of the secrets API: from a request's words to the rules and back to JSON.
 
+use zeroize::Zeroizing;
+
 use super::Emulator;
 use super::access;
 use super::answer::Answer;
@@ -8,6 +10,7 @@ use super::errors::Refusal;
 use super::faults::Fault;
 use super::model::{SecretName, UnixTime, VersionId};
 use super::paging::{Cursor, Page, page_size};
+use super::pem;
 use super::random;
 use super::routes::{Operation, Target};
 use super::rules::{Found, Vault};
@@ -47,8 +50,10 @@ impl Operate<'_> {
         let bundle = match self.target.operation {
             Operation::GetSecret => {
                 let found = vault.get(&self.name()?, self.version()?, self.now)?;
-                self.check_out_content_type(found)?;
-                Bundle::with_value(found, &self.context)
+                let pem = self.in_the_form_asked_for(found)?;
+                let bundle = Bundle::with_value(found, &self.context);
+                let bundle = pem.iter().fold(bundle, |bundle, pem| bundle.in_pem(pem));
+                return Ok(Some(Answer::json(200, wire::to_json(&bundle))));
             }
             Operation::GetDeletedSecret => {
                 Bundle::without_value(vault.get_deleted(&self.name()?, self.now)?, &self.context)
@@ -159,17 +164,19 @@ impl Operate<'_> {
         }
     }
 
-    /// The service converts PFX to PEM and nothing else; this vault hands out what it holds.
-    fn check_out_content_type(&self, found: Found<'_>) -> Result<(), Refusal> {
+    /// The value in the form of `outContentType`, where that is not the form it is kept in. The
+    /// service converts PFX to PEM and nothing else.
+    fn in_the_form_asked_for(&self, found: Found<'_>) -> Result<Option<Zeroizing<String>>, Refusal> {
         let asked = self.asked.query("outContentType");
         let asked = asked.filter(|_| self.context.api_version.has_certificate_additions());
-        let Some(asked) = asked else { return Ok(()) };
+        let Some(asked) = asked else { return Ok(None) };
         let to = Form::of(Some(asked));
         let held = found.version.content.content_type.as_deref();
         let from = if found.version.content.managed { Form::of(held) } else { Form::Unsupported };
         match (from, to) {
             (_, Form::Unsupported) => Err(Refusal::invalid_value("outContentType")),
-            (from, to) if from == to => Ok(()),
+            (from, to) if from == to => Ok(None),
+            (Form::Pfx, Form::Pem) => pem::of_pfx(found.version.content.value.expose()).map(Some),
             (from, to) => Err(Refusal::no_transformation(from.name(), to.name())),
         }
     }
@@ -200,8 +207,8 @@ enum Form {
 impl Form {
     fn of(content_type: Option<&str>) -> Self {
         match content_type {
-            Some("application/x-pkcs12") => Form::Pfx,
-            Some("application/x-pem-file") => Form::Pem,
+            Some(wire::PFX) => Form::Pfx,
+            Some(wire::PEM) => Form::Pem,
             _ => Form::Unsupported,
         }
     }

@@ -1,15 +1,20 @@
-//! How a vault treats deletion and backups. The real service fixes these when a vault is made.
+//! How a vault treats deletion and backups. The real service fixes some of it when a vault is made, and
+//! so does a vault that is kept.
 
 use std::time::Duration;
 
 use super::access::AccessModel;
 
+/// In days; also what the service takes where nobody asks.
+const LONGEST_RETENTION: u32 = 90;
+
 /// Settings of an embedded vault. The default: 90 days, no delays, no purge protection.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// How long a deleted secret can be recovered, in days; the service takes 7 to 90.
-    pub retention_days: u32,
-    /// Whether deleted secrets cannot be purged before their time.
+    /// How long a deleted secret can be recovered, in days; the service takes 7 to 90. Fixed when the vault
+    /// is made; `None` is 90 then, and what the vault has afterwards.
+    pub retention_days: Option<u32>,
+    /// Whether deleted secrets cannot be purged before their time. Once on, it stays on.
     pub purge_protection: bool,
     /// From DELETE until the secret shows among the deleted ones.
     pub deletion_delay: Duration,
@@ -26,7 +31,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
-            retention_days: 90,
+            retention_days: None,
             purge_protection: false,
             deletion_delay: Duration::ZERO,
             recovery_delay: Duration::ZERO,
@@ -48,13 +53,18 @@ impl Options {
         }
     }
 
+    /// `recoverableDays` of every secret of the vault.
+    pub(super) fn recoverable_days(&self) -> u32 {
+        self.retention_days.unwrap_or(LONGEST_RETENTION)
+    }
+
     pub(super) fn retention(&self) -> Duration {
-        Duration::from_secs(u64::from(self.retention_days) * 86_400)
+        Duration::from_secs(u64::from(self.recoverable_days()) * 86_400)
     }
 
     /// The `recoveryLevel` of every secret of the vault.
     pub(super) fn recovery_level(&self) -> &'static str {
-        match (self.retention_days < 90, self.purge_protection) {
+        match (self.recoverable_days() < LONGEST_RETENTION, self.purge_protection) {
             (true, false) => "CustomizedRecoverable+Purgeable",
             (true, true) => "CustomizedRecoverable",
             (false, false) => "Recoverable+Purgeable",

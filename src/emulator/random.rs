@@ -1,4 +1,8 @@
-//! Chance: version identifiers, request identifiers and keys.
+//! Chance: version identifiers, request identifiers, keys and shared secrets.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
 
 use super::model::VersionId;
 
@@ -17,8 +21,13 @@ pub(super) fn version_id() -> VersionId {
 }
 
 /// A random GUID (version 4) in its usual form.
-pub(super) fn guid() -> String {
+pub fn guid() -> String {
     guid_of(bytes())
+}
+
+/// A secret for somebody to sign in with: 256 random bits in base64url.
+pub fn secret() -> Zeroizing<String> {
+    URL_SAFE_NO_PAD.encode(Zeroizing::new(bytes::<32>())).into()
 }
 
 /// A GUID made of these bytes.

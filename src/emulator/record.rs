@@ -8,6 +8,23 @@ use zeroize::Zeroizing;
 
 use super::model::{NewSecret, Secret, SecretName, State, Tags, Version, VersionId};
 
+/// What a vault has from when it was made, and keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Properties {
+    pub(super) retention_days: u32,
+    pub(super) purge_protection: bool,
+}
+
+/// Bytes of a vault's properties.
+pub(super) fn encode_properties(properties: &Properties) -> Zeroizing<Vec<u8>> {
+    encode(properties)
+}
+
+/// Reads `encode_properties`'s bytes back.
+pub(super) fn decode_properties(bytes: &[u8]) -> Option<Properties> {
+    serde_json::from_slice(bytes).ok()
+}
+
 /// A secret without its versions.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Head {

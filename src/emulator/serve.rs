@@ -1,4 +1,4 @@
-//! Where the vault listens: a Unix socket only its owner can open, or TLS on a loopback address.
+//! Where the vault listens: a Unix socket only its owner can open, or a loopback address.
 //! Refuses every other address: the vault is no server for a network.
 
 use std::io;
@@ -88,7 +88,7 @@ pub(super) fn serve_unix(app: Router, path: &Path, vault: &str) -> Result<Servin
     })
 }
 
-/// Serves plain HTTP at a loopback address: for identity endpoints, never for secrets.
+/// Serves plain HTTP at a loopback address.
 pub(super) async fn serve_plain(app: Router, address: SocketAddr) -> Result<Serving, EmulatorError> {
     let (listener, address) = bind_loopback(address).await?;
     let stop = watch::Sender::new(false);

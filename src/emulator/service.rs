@@ -7,6 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Response, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::Emulator;
 use super::answer::Answer;
@@ -14,7 +15,7 @@ use super::api_version::ApiVersion;
 use super::connection::Peer;
 use super::errors::Refusal;
 use super::faults::Fault;
-use super::identity;
+use super::identity::{self, Endpoint};
 use super::model::UnixTime;
 use super::origin::{Origin, Scheme};
 use super::routes::{Target, parse_query};
@@ -88,18 +89,18 @@ pub(super) fn router(emulator: Emulator) -> Router {
     Router::new().fallback(handle).with_state(emulator)
 }
 
-async fn handle(
+pub(super) async fn handle(
     State(emulator): State<Emulator>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    if let Some(tenant) = sign_in_to(&head, &peer) {
-        return sign_in(&emulator, tenant, body).await.into_response(None);
-    }
     let Some(asked) = Asked::read(&head, &peer, emulator.name()) else {
         return Answer::html(400, REJECTED_PAGE).into_response(None);
     };
+    if let Some(endpoint) = sign_in_to(&asked, &peer) {
+        return sign_in(&emulator, &asked, endpoint, body).await.into_response(None);
+    }
     let target = Target::parse(&asked.method, &asked.path);
     let place = target.as_ref().ok().map(|target| emulator.inner.requests.begin(target));
     let response = respond(&emulator, &peer, asked, target, body).await;
@@ -109,16 +110,21 @@ async fn handle(
     response
 }
 
-/// The tenant a request wants to sign in to. Over a plain socket nobody can: secrets would travel
-/// in the clear.
-fn sign_in_to<'a>(head: &'a Parts, peer: &Peer) -> Option<&'a str> {
-    let tenant = identity::token_endpoint(head.uri.path())?;
-    (head.method == "POST" && peer.scheme == Scheme::Https).then_some(tenant)
+/// Where a request wants to sign in. Over a plain socket nobody can: secrets would travel in the
+/// clear.
+fn sign_in_to<'a>(asked: &'a Asked, peer: &Peer) -> Option<Endpoint<'a>> {
+    let endpoint = Endpoint::find(&asked.method, &asked.path)?;
+    (peer.scheme == Scheme::Https).then_some(endpoint)
 }
 
-async fn sign_in(emulator: &Emulator, tenant: &str, body: Body) -> Answer {
-    let body = axum::body::to_bytes(body, LONGEST_FORM).await.unwrap_or_default();
-    identity::sign_in(emulator, tenant, &String::from_utf8_lossy(&body))
+async fn sign_in(emulator: &Emulator, asked: &Asked, endpoint: Endpoint<'_>, body: Body) -> Answer {
+    match endpoint {
+        Endpoint::Discovery(tenant) => identity::discover(emulator, tenant, &asked.origin.id_base()),
+        Endpoint::Token(tenant) => {
+            let body = Zeroizing::new(axum::body::to_bytes(body, LONGEST_FORM).await.unwrap_or_default().to_vec());
+            identity::sign_in(emulator, tenant, &String::from_utf8_lossy(&body))
+        }
+    }
 }
 
 async fn respond(
@@ -207,7 +213,7 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
     let Ok(body) = axum::body::to_bytes(body, LONGEST_BODY).await else {
         return Refusal::bad_parameter("The request body could not be read.").into();
     };
-    if call.target.operation.is_write() && emulator.has_lost_its_store() {
+    if emulator.has_lost_its_store() {
         return Refusal::internal().into();
     }
     let (outcome, kept) = {
@@ -216,8 +222,9 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
         let outcome = super::operations::run(emulator, &mut vault, call, &body);
         (outcome, emulator.keep(&mut vault))
     };
-    match kept.await {
-        Ok(true) => outcome.unwrap_or_else(Answer::from),
-        _ => Refusal::internal().into(),
-    }
+    let on_disk = match kept {
+        Some(kept) => kept.await == Ok(true),
+        None => true,
+    };
+    if on_disk { outcome.unwrap_or_else(Answer::from) } else { Refusal::internal().into() }
 }

@@ -1,5 +1,6 @@
 //! The lasting store of a vault: one file, every record encrypted and in its place, one writer.
-//! A change is acknowledged once it is on the disk; those that wait together share one commit.
+//! A change is acknowledged once it is on the disk; those that wait together share one commit. What is
+//! read meanwhile waits as well, so that nobody is shown what a power failure could take back.
 //! Knows no rule of the vault: it keeps what [`Change`]s tell it to.
 
 use std::collections::BTreeMap;
@@ -7,7 +8,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
@@ -18,7 +19,8 @@ use zeroize::Zeroizing;
 use super::cipher::Cipher;
 use super::keys::MasterKey;
 use super::model::{Secret, State};
-use super::record::{self, Head};
+use super::options::Options;
+use super::record::{self, Head, Properties};
 use super::rules::{Change, Vault};
 
 /// Hash of the name; for a version followed by its identifier. A secret's versions thus stand
@@ -28,6 +30,8 @@ const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
 const FORMAT: &str = "format";
 /// A known text under the store's key: tells a wrong key from a damaged record.
 const CHECK: &str = "check";
+/// What the vault has from when it was made.
+const PROPERTIES: &str = "properties";
 const FORMAT_KNOWN: u32 = 1;
 const HASH: usize = 32;
 /// Changes written in one commit at most.
@@ -54,6 +58,17 @@ pub enum StoreError {
         /// Its format.
         found: u32,
     },
+    /// Another retention than the vault was made with.
+    #[error(
+        "store {path} keeps deleted secrets for {kept} days, which was fixed when it was made: ask for {kept} days, or \
+         for none"
+    )]
+    Retention {
+        /// The file.
+        path: PathBuf,
+        /// Its days.
+        kept: u32,
+    },
     /// It is damaged, or is no store at all.
     #[error("store {0} is damaged: {1}")]
     Corrupt(PathBuf, String),
@@ -69,10 +84,19 @@ pub(super) struct Store {
     cipher: Cipher,
     queue: Option<mpsc::Sender<Batch>>,
     writer: Option<JoinHandle<()>>,
-    failed: Arc<AtomicBool>,
+    progress: Arc<Progress>,
 }
 
-/// Called with whether the changes are on the disk.
+/// How far the writer has come.
+#[derive(Default)]
+struct Progress {
+    /// Batches not acknowledged yet.
+    under_way: AtomicUsize,
+    /// A commit has failed: the memory is ahead of the disk.
+    failed: AtomicBool,
+}
+
+/// Called with whether the changes are on the disk; dropped where nobody can tell any more.
 pub(super) type Acknowledge = Box<dyn FnOnce(bool) + Send>;
 
 struct Batch {
@@ -87,35 +111,50 @@ enum Edit {
 }
 
 impl Store {
-    /// Opens the store in a directory, or makes both, and reads every secret.
-    pub(super) fn open(directory: &Path, key: &MasterKey) -> Result<(Store, Vec<Secret>), StoreError> {
+    /// Opens the store in a directory, or makes both, and reads every secret. What the vault has from
+    /// when it was made is put into `options`.
+    pub(super) fn open(
+        directory: &Path,
+        key: &MasterKey,
+        options: &mut Options,
+    ) -> Result<(Store, Vec<Secret>), StoreError> {
         let path = file_in(directory);
         let database = open_database(directory, &path)?;
         let corrupt = |what: &str| StoreError::Corrupt(path.clone(), what.to_owned());
         let cipher = Cipher::new(key).ok_or_else(|| corrupt("the key cannot be used"))?;
         check(&database, &cipher, &path)?;
+        settle(&database, &cipher, options, &path)?;
         let secrets = read_all(&database, &cipher).map_err(|error| error.at(&path))?;
+        let store = Store::over(database, cipher).map_err(|error| StoreError::Io(path.clone(), error))?;
+        Ok((store, secrets))
+    }
+
+    fn over(database: Database, cipher: Cipher) -> io::Result<Store> {
         let (queue, batches) = mpsc::channel();
-        let failed = Arc::new(AtomicBool::new(false));
-        let writer = std::thread::Builder::new().name("vault-store".to_owned());
-        let writer = writer.spawn({
-            let failed = failed.clone();
-            move || write_all(&database, &batches, &failed)
-        });
-        let writer = writer.map_err(|error| StoreError::Io(path.clone(), error))?;
-        Ok((Store { cipher, queue: Some(queue), writer: Some(writer), failed }, secrets))
+        let progress = Arc::new(Progress::default());
+        let writer = std::thread::Builder::new().name("vault-store".to_owned()).spawn({
+            let progress = progress.clone();
+            move || write_all(&database, &batches, &progress)
+        })?;
+        Ok(Store { cipher, queue: Some(queue), writer: Some(writer), progress })
     }
 
-    /// Whether a commit has failed, so that nothing can be written until a restart.
+    /// Whether a commit has failed, so that the disk is behind until a restart.
     pub(super) fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.progress.failed.load(Ordering::Acquire)
     }
 
-    /// Queues what has changed in `vault`. Calls that hold the vault's lock are written in the
-    /// order of the changes.
+    /// Whether all that was ever queued is on the disk. To be asked under the vault's lock.
+    pub(super) fn is_level(&self) -> bool {
+        self.progress.under_way.load(Ordering::Acquire) == 0 && !self.has_failed()
+    }
+
+    /// Queues what has changed in `vault`; nothing at all is acknowledged when everything before it
+    /// is. Calls that hold the vault's lock are written in the order of the changes.
     pub(super) fn write(&self, vault: &Vault, changes: &[Change], acknowledge: Acknowledge) {
         let edits: Option<Vec<Edit>> = changes.iter().filter_map(|change| self.edit(vault, change)).collect();
         let (Some(edits), Some(queue)) = (edits, &self.queue) else { return acknowledge(false) };
+        self.progress.under_way.fetch_add(1, Ordering::AcqRel);
         // The writer ends early only when the disk has failed.
         if let Err(mpsc::SendError(batch)) = queue.send(Batch { edits, acknowledge }) {
             (batch.acknowledge)(false);
@@ -151,16 +190,18 @@ impl Drop for Store {
 
 /// Commits batches until the store is dropped, or a commit fails: from then on nothing is
 /// acknowledged any more, since the file may be behind the memory.
-fn write_all(database: &Database, batches: &mpsc::Receiver<Batch>, failed: &AtomicBool) {
+fn write_all(database: &Database, batches: &mpsc::Receiver<Batch>, progress: &Progress) {
     while let Ok(first) = batches.recv() {
         let waiting: Vec<Batch> = std::iter::once(first).chain(batches.try_iter().take(MOST_AT_ONCE)).collect();
-        let written = commit(database, waiting.iter().flat_map(|batch| &batch.edits));
-        failed.store(written.is_err(), Ordering::Release);
+        let mut edits = waiting.iter().flat_map(|batch| &batch.edits).peekable();
+        let written = if edits.peek().is_some() { commit(database, edits) } else { Ok(()) };
+        progress.failed.store(written.is_err(), Ordering::Release);
         for batch in waiting {
             (batch.acknowledge)(written.is_ok());
+            progress.under_way.fetch_sub(1, Ordering::AcqRel);
         }
         if let Err(error) = written {
-            tracing::error!(%error, "the vault's store cannot be written; writes are refused until a restart");
+            tracing::error!(%error, "the vault's store cannot be written; every request is refused until a restart");
             return;
         }
     }
@@ -214,6 +255,44 @@ fn check(database: &Database, cipher: &Cipher, path: &Path) -> Result<(), StoreE
         Some(_) => Ok(()),
         None => Err(StoreError::WrongKey(path.to_owned())),
     }
+}
+
+/// Gives `options` what the vault has from when it was made. Purge protection can be added, as in the
+/// service; nothing else can change.
+fn settle(database: &Database, cipher: &Cipher, options: &mut Options, path: &Path) -> Result<(), StoreError> {
+    let at = |failure: Failure| failure.at(path);
+    let kept = read_properties(database, cipher).map_err(at)?;
+    if let Some(Properties { retention_days: kept, .. }) = kept
+        && options.retention_days.is_some_and(|asked| asked != kept)
+    {
+        return Err(StoreError::Retention { path: path.to_owned(), kept });
+    }
+    let properties = Properties {
+        retention_days: kept.map_or(options.recoverable_days(), |kept| kept.retention_days),
+        purge_protection: options.purge_protection || kept.is_some_and(|kept| kept.purge_protection),
+    };
+    if kept != Some(properties) {
+        write_properties(database, cipher, &properties).map_err(at)?;
+    }
+    options.retention_days = Some(properties.retention_days);
+    options.purge_protection = properties.purge_protection;
+    Ok(())
+}
+
+fn read_properties(database: &Database, cipher: &Cipher) -> Result<Option<Properties>, Failure> {
+    let about = database.begin_read()?.open_table(ABOUT)?;
+    let Some(sealed) = about.get(PROPERTIES)? else { return Ok(None) };
+    let bytes = cipher.open(PROPERTIES.as_bytes(), sealed.value());
+    let properties = bytes.and_then(|bytes| record::decode_properties(&bytes));
+    properties.map(Some).ok_or_else(|| Failure::damaged("the vault's properties"))
+}
+
+fn write_properties(database: &Database, cipher: &Cipher, properties: &Properties) -> Result<(), Failure> {
+    let sealed = cipher.seal(PROPERTIES.as_bytes(), record::encode_properties(properties));
+    let sealed = sealed.ok_or_else(|| Failure::damaged("the vault's properties"))?;
+    let transaction = database.begin_write()?;
+    transaction.open_table(ABOUT)?.insert(PROPERTIES, sealed.as_slice())?;
+    Ok(transaction.commit()?)
 }
 
 struct About {
@@ -291,5 +370,115 @@ impl Failure {
 impl<E: Into<redb::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Failure(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use parking_lot::{Condvar, Mutex};
+    use redb::StorageBackend;
+    use redb::backends::InMemoryBackend;
+
+    use super::super::model::{NewSecret, SecretName, UnixTime, VersionId};
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Disk {
+        Works,
+        Hangs,
+        Fails,
+    }
+
+    /// A disk whose flushes do what the test says.
+    #[derive(Clone, Debug)]
+    struct Flush(Arc<(Mutex<Disk>, Condvar)>);
+
+    impl Flush {
+        fn set(&self, disk: Disk) {
+            *self.0.0.lock() = disk;
+            self.0.1.notify_all();
+        }
+
+        fn run(&self) -> io::Result<()> {
+            let mut disk = self.0.0.lock();
+            self.0.1.wait_while(&mut disk, |disk| *disk == Disk::Hangs);
+            if *disk == Disk::Fails { Err(io::Error::other("no disk")) } else { Ok(()) }
+        }
+    }
+
+    #[derive(Debug)]
+    struct Slow(InMemoryBackend, Flush);
+
+    impl StorageBackend for Slow {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.0.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.1.run()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.0.write(offset, data)
+        }
+    }
+
+    struct Kept {
+        vault: Vault,
+        store: Store,
+        flush: Flush,
+    }
+
+    impl Kept {
+        fn new() -> Kept {
+            let flush = Flush(Arc::new((Mutex::new(Disk::Works), Condvar::new())));
+            let database = Builder::new().create_with_backend(Slow(InMemoryBackend::new(), flush.clone())).unwrap();
+            let store = Store::over(database, Cipher::new(&MasterKey::from([1; 32])).unwrap()).unwrap();
+            Kept { vault: Vault::new(Options::default()), store, flush }
+        }
+
+        fn set(&mut self) -> Receiver<bool> {
+            let (name, now) = (SecretName::parse("a").unwrap(), UnixTime::new(std::time::Duration::ZERO));
+            self.vault.set(&name, NewSecret::from("1"), VersionId::LOWEST, now).unwrap();
+            self.queue()
+        }
+
+        /// Queues what has changed, or the question whether all is kept.
+        fn queue(&mut self) -> Receiver<bool> {
+            let (tell, told) = channel();
+            let changes = self.vault.take_changes();
+            self.store.write(&self.vault, &changes, Box::new(move |kept| tell.send(kept).unwrap()));
+            told
+        }
+    }
+
+    #[test]
+    fn what_is_read_waits_for_what_is_not_on_the_disk_yet() {
+        let mut kept = Kept::new();
+        assert!(kept.store.is_level());
+        kept.flush.set(Disk::Hangs);
+        let (written, read) = (kept.set(), kept.queue());
+        assert!(!kept.store.is_level() && written.try_recv().is_err() && read.try_recv().is_err());
+        kept.flush.set(Disk::Works);
+        assert_eq!((written.recv(), read.recv()), (Ok(true), Ok(true)));
+    }
+
+    #[test]
+    fn nothing_is_shown_once_a_write_has_failed() {
+        let mut kept = Kept::new();
+        kept.flush.set(Disk::Fails);
+        assert_eq!(kept.set().recv(), Ok(false));
+        assert_ne!(kept.queue().recv(), Ok(true));
+        assert!(kept.store.has_failed() && !kept.store.is_level());
     }
 }

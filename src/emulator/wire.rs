@@ -12,6 +12,10 @@ use super::options::Options;
 use super::origin::Origin;
 use super::rules::{Found, Update};
 
+/// The content types of a certificate's secret.
+pub(super) const PFX: &str = "application/x-pkcs12";
+pub(super) const PEM: &str = "application/x-pem-file";
+
 /// What every answer depends on besides the secret.
 pub(super) struct Context<'a> {
     pub(super) origin: &'a Origin,
@@ -77,6 +81,11 @@ impl<'a> Bundle<'a> {
     pub(super) fn with_value(found: Found<'a>, context: &Context<'_>) -> Self {
         let value = Some(found.version.content.value.expose());
         Bundle { value, ..Bundle::without_value(found, context) }
+    }
+
+    /// The same answer, the certificate turned into PEM.
+    pub(super) fn in_pem(self, pem: &'a str) -> Self {
+        Bundle { value: Some(pem), content_type: Some(PEM), ..self }
     }
 
     /// The answer of update, delete, recover, restore and get deleted.
@@ -146,7 +155,7 @@ impl Attributes {
             created: version.created,
             updated: version.updated,
             recovery_level: options.recovery_level(),
-            recoverable_days: with_days.then_some(options.retention_days),
+            recoverable_days: with_days.then_some(options.recoverable_days()),
         }
     }
 }

@@ -1,25 +1,23 @@
 //! Open directories.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
 use super::facts::item_facts;
 use super::{Answer, Fs, FsError, Shown};
 use crate::tree::Node;
 use crate::vault::{Item, Page, Pages, Vault, VaultError};
 
-/// A kernel's buffer holds some 200 entries with attributes; more than this in a batch is wasted.
-const BATCH: usize = 512;
-
 /// A directory that somebody is reading. It keeps the listing it started with, so that an offset
 /// means the same entry in every call.
 pub(super) struct Directory {
     node: Node,
     /// `None` before the first read.
-    feed: Mutex<Option<Feed>>,
+    feed: Arc<Mutex<Option<Feed>>>,
 }
 
 /// The part of the listing that has been asked for.
@@ -32,14 +30,31 @@ struct Feed {
 
 /// One entry of a directory.
 pub struct Entry {
-    /// Its name.
-    pub name: String,
     /// What READDIRPLUS tells of it. The size is unknown until the value has been fetched, so the
     /// attributes may have no lease.
     pub shown: Shown,
     /// The offset at which to go on after it.
     pub next: u64,
     node: Node,
+    /// For `.` and `..`, which are not what the place is called elsewhere.
+    dots: Option<&'static str>,
+}
+
+impl Entry {
+    /// Its name.
+    pub fn name(&self) -> Cow<'_, str> {
+        self.dots.map_or_else(|| self.node.name(), Cow::Borrowed)
+    }
+}
+
+/// The entries of an open directory from a place on, each made when it is taken: those that are there,
+/// and at least one unless it is the end.
+pub struct Entries<V> {
+    fs: Arc<Fs<V>>,
+    directory: Arc<Directory>,
+    feed: OwnedMappedMutexGuard<Option<Feed>, Feed>,
+    at: Position,
+    first: Option<Entry>,
 }
 
 /// Where a READDIR goes on: offsets are opaque to the kernel, save that 0 is the beginning.
@@ -79,7 +94,7 @@ impl<V: Vault> Fs<V> {
     /// An inode that the kernel was never told.
     pub fn opendir(&self, inode: u64) -> Result<u64, FsError> {
         let node = self.node(inode).ok_or(FsError::NotFound)?;
-        Ok(self.directories.open(Directory { node, feed: Mutex::default() }))
+        Ok(self.directories.open(Directory { node, feed: Arc::default() }))
     }
 
     /// Closes a directory (RELEASEDIR).
@@ -87,28 +102,31 @@ impl<V: Vault> Fs<V> {
         self.directories.close(handle);
     }
 
-    /// Entries from an offset on (READDIR, READDIRPLUS): all that are there, and at least one unless
-    /// it is the end. Waits for one page at most.
-    pub fn readdir(self: &Arc<Self>, handle: u64, offset: u64) -> Answer<Vec<Entry>> {
+    /// Entries from an offset on (READDIR, READDIRPLUS). Waits for one page at most.
+    pub fn readdir(self: &Arc<Self>, handle: u64, offset: u64) -> Answer<Entries<V>> {
         let Some(directory) = self.directories.get(handle) else {
             return Answer::Now(Err(FsError::BadHandle));
         };
         let fs = Arc::clone(self);
         Answer::of(async move {
-            let mut feed = directory.feed.lock().await;
+            let mut feed = Arc::clone(&directory.feed).lock_owned().await;
             if offset == 0 {
                 *feed = None; // rewinddir(3)
                 fs.sizes.listed(&directory.node);
             }
-            let feed = feed.get_or_insert_with(|| fs.feed(&directory.node));
-            fs.entries(&directory.node, feed, Position::of(offset)).await
+            let started = || fs.feed(&directory.node);
+            let feed = OwnedMutexGuard::map(feed, |feed| feed.get_or_insert_with(started));
+            let mut entries = Entries { fs, directory, feed, at: Position::of(offset), first: None };
+            while entries.first.is_none() && entries.wait().await? {}
+            Ok(entries)
         })
     }
 
     /// An entry of a READDIRPLUS has reached the kernel, which counts it as a lookup.
     pub fn told(&self, entry: &Entry) {
-        if !matches!(entry.name.as_str(), "." | "..") {
-            self.inodes.lock().remember(&entry.node, entry.shown.attributes.size);
+        if entry.dots.is_none() {
+            let attributes = &entry.shown.attributes;
+            self.inodes.lock().remember(&entry.node, attributes.inode, attributes.size);
         }
     }
 
@@ -121,50 +139,19 @@ impl<V: Vault> Fs<V> {
         Feed { rest, ..Feed::default() }
     }
 
-    async fn entries(&self, node: &Node, feed: &mut Feed, mut at: Position) -> Result<Vec<Entry>, FsError> {
-        let mut entries = Vec::new();
-        while entries.len() < BATCH {
-            at = match at {
-                Position::Fixed(place) => match self.fixed_entry(node, place) {
-                    Some(entry) => {
-                        let next = Position::of(entry.next);
-                        entries.push(entry);
-                        next
-                    }
-                    None => Position::Listed(0, 0),
-                },
-                Position::Listed(page, place) => {
-                    let Some(items) = feed.page(page, entries.is_empty()).await? else { break };
-                    let Some(item) = items.get(place) else {
-                        at = Position::Listed(page + 1, 0);
-                        continue;
-                    };
-                    let next = Position::Listed(page, place + 1);
-                    entries.extend(self.listed_entry(node, item, next));
-                    next
-                }
-            };
-        }
-        Ok(entries)
-    }
-
     fn fixed_entry(&self, directory: &Node, place: usize) -> Option<Entry> {
         let next = Position::Fixed(place + 1);
         match place {
-            0 => Some(self.entry(directory.clone(), ".", next)),
-            1 => Some(self.entry(directory.parent(), "..", next)),
-            _ => {
-                let child = directory.fixed_children().into_iter().nth(place - 2)?;
-                let name = child.name().into_owned();
-                Some(self.entry(child, &name, next))
-            }
+            0 => Some(self.entry(directory.clone(), Some("."), next)),
+            1 => Some(self.entry(directory.parent(), Some(".."), next)),
+            _ => Some(self.entry(directory.fixed_children().into_iter().nth(place - 2)?, None, next)),
         }
     }
 
     /// An entry of which nothing but the name need be known.
-    fn entry(&self, node: Node, name: &str, next: Position) -> Entry {
+    fn entry(&self, node: Node, dots: Option<&'static str>, next: Position) -> Entry {
         let facts = self.known_or_unknown(&node);
-        Entry { name: name.to_owned(), shown: self.shown(&node, &facts), next: next.offset(), node }
+        Entry { shown: self.shown(&node, &facts), next: next.offset(), node, dots }
     }
 
     /// A listing's item as an entry; none if this directory does not show it.
@@ -180,8 +167,7 @@ impl<V: Vault> Fs<V> {
             Some(Ok(facts)) => facts,
             _ => item_facts(&node, item, self.listing_lease(item)),
         };
-        let name = node.name().into_owned();
-        Some(Entry { name, shown: self.shown(&node, &facts), next: next.offset(), node })
+        Some(Entry { shown: self.shown(&node, &facts), next: next.offset(), node, dots: None })
     }
 
     fn listing_lease(&self, item: &Item) -> Duration {
@@ -189,23 +175,74 @@ impl<V: Vault> Fs<V> {
     }
 }
 
-impl Feed {
-    /// A page of the listing; `None` past the last one, and, unless it may wait, where the next one
-    /// has yet to arrive.
-    async fn page(&mut self, at: usize, may_wait: bool) -> Result<Option<Page>, FsError> {
-        while self.pages.len() <= at && self.error.is_none() {
-            let Some(rest) = self.rest.as_mut() else { return Ok(None) };
-            let next = if may_wait { Some(rest.next().await) } else { rest.next().now_or_never() };
-            match next {
-                Some(Some(Ok(page))) => self.pages.push(page),
-                Some(Some(Err(error))) => self.error = Some(error),
-                Some(None) => self.rest = None,
-                None => return Ok(None),
+impl<V: Vault> Entries<V> {
+    /// Looks for the first entry, and waits for a page if there is none without. False at the end.
+    async fn wait(&mut self) -> Result<bool, FsError> {
+        self.first = self.take();
+        if self.first.is_some() { Ok(true) } else { self.feed.wait().await }
+    }
+
+    /// The next entry that is there without waiting.
+    fn take(&mut self) -> Option<Entry> {
+        loop {
+            match self.at {
+                Position::Fixed(place) => match self.fs.fixed_entry(&self.directory.node, place) {
+                    Some(entry) => {
+                        self.at = Position::Fixed(place + 1);
+                        return Some(entry);
+                    }
+                    None => self.at = Position::Listed(0, 0),
+                },
+                Position::Listed(page, place) => match self.feed.page(page)?.get(place) {
+                    Some(item) => {
+                        self.at = Position::Listed(page, place + 1);
+                        let entry = self.fs.listed_entry(&self.directory.node, item, self.at);
+                        if entry.is_some() {
+                            return entry;
+                        }
+                    }
+                    None => self.at = Position::Listed(page + 1, 0),
+                },
             }
         }
-        match (self.pages.get(at), &self.error) {
-            (None, Some(error)) if may_wait => Err(error.clone().into()),
-            (page, _) => Ok(page.cloned()),
+    }
+}
+
+impl<V: Vault> Iterator for Entries<V> {
+    type Item = Entry;
+
+    fn next(&mut self) -> Option<Entry> {
+        self.first.take().or_else(|| self.take())
+    }
+}
+
+impl Feed {
+    /// A page of the listing, if it is there.
+    fn page(&mut self, at: usize) -> Option<&Page> {
+        while self.pages.len() <= at {
+            let next = self.rest.as_mut()?.next().now_or_never()?;
+            self.add(next);
+        }
+        self.pages.get(at)
+    }
+
+    /// Waits for the next page. False where there is none.
+    async fn wait(&mut self) -> Result<bool, FsError> {
+        if let Some(rest) = &mut self.rest {
+            let next = rest.next().await;
+            self.add(next);
+        }
+        match &self.error {
+            Some(error) => Err(error.clone().into()),
+            None => Ok(self.rest.is_some()),
+        }
+    }
+
+    fn add(&mut self, next: Option<Result<Page, VaultError>>) {
+        match next {
+            Some(Ok(page)) => self.pages.push(page),
+            Some(Err(error)) => (self.rest, self.error) = (None, Some(error)),
+            None => self.rest = None,
         }
     }
 }

@@ -176,7 +176,7 @@ impl<V: Vault> Fs<V> {
 
     async fn described(&self, node: &Node, name: &SecretName, version: Option<VersionId>) -> Result<Facts, FsError> {
         let description = self.describe(name, version).await?.ok_or(FsError::NotFound)?;
-        let fresh_for = self.vault.known(name, version).map_or(Duration::ZERO, |known| known.fresh_for);
+        let fresh_for = self.vault.peek(name, version).map_or(Duration::ZERO, |known| known.fresh_for);
         Ok(description.facts(node, fresh_for))
     }
 
@@ -200,7 +200,7 @@ impl<V: Vault> Fs<V> {
             Some(value) => value,
             None => (node.secret()?, None),
         };
-        let Known { answer, fresh_for } = self.vault.known(name, version)?;
+        let Known { answer, fresh_for } = self.vault.peek(name, version)?;
         let found = answer.ok()?;
         Some(found.ok_or(FsError::NotFound).map(|secret| Description::Whole(secret).facts(node, fresh_for)))
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::properties::rendered;
 use super::{Answer, Fs, FsError};
 use crate::tree::Node;
-use crate::vault::{Found, Secret, Vault};
+use crate::vault::{Found, Secret, SecretName, Vault, VersionId};
 
 /// What an open file reads, unchanged for as long as it is open.
 pub enum Snapshot {
@@ -60,24 +60,33 @@ impl<V: Vault> Fs<V> {
             return Answer::Now(Err(FsError::ReadOnly));
         }
         // The hot path: a fresh value is answered here, on the kernel's thread.
+        let past_the_cache = flags & libc::O_DIRECT != 0;
         if let Some((name, version)) = node.value()
+            && !past_the_cache
             && let Some(known) = self.vault.known(name, version)
         {
             return Answer::Now(self.opened(known.answer, told));
         }
         let fs = Arc::clone(self);
-        Answer::of(async move { fs.open_uncached(&node, told).await })
+        Answer::of(async move { fs.open_uncached(&node, told, past_the_cache).await })
     }
 
-    async fn open_uncached(&self, node: &Node, told: u64) -> Result<Opened, FsError> {
+    async fn open_uncached(&self, node: &Node, told: u64, past_the_cache: bool) -> Result<Opened, FsError> {
         match node {
-            Node::Current(name) | Node::Value(name) => self.opened(self.vault.get(name, None).await, told),
-            Node::Version(name, version) => self.opened(self.vault.get(name, Some(*version)).await, told),
+            Node::Current(name) | Node::Value(name) => self.opened(self.get(name, None, past_the_cache).await, told),
+            Node::Version(name, version) => self.opened(self.get(name, Some(*version), past_the_cache).await, told),
             Node::Properties(name) => {
                 let description = self.describe(name, None).await?.ok_or(FsError::NotFound)?;
                 Ok(self.handed_out(Snapshot::Text(rendered(description.properties())), told))
             }
             Node::Root | Node::Secrets | Node::Values | Node::Secret(_) => Err(FsError::IsADirectory),
+        }
+    }
+
+    async fn get(&self, name: &SecretName, version: Option<VersionId>, past_the_cache: bool) -> Found {
+        match past_the_cache {
+            true => self.vault.get_now(name, version).await,
+            false => self.vault.get(name, version).await,
         }
     }
 

@@ -19,10 +19,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::tree::{Attributes, Inodes, Node, Ownership};
-use crate::vault::Vault;
+use crate::vault::{SecretName, Vault};
 pub use answer::Answer;
 use directory::Directory;
-pub use directory::Entry;
+pub use directory::{Entries, Entry};
 pub use error::FsError;
 pub use file::{Opened, Snapshot};
 use handles::Handles;
@@ -46,6 +46,17 @@ pub struct Shown {
     pub attributes_for: Duration,
     /// For how long the name may be kept.
     pub name_for: Duration,
+}
+
+/// A place that the kernel knows, in its terms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Its number.
+    pub inode: u64,
+    /// The number of the directory that it is in.
+    pub parent: u64,
+    /// Its name there.
+    pub name: String,
 }
 
 /// The filesystem: a tree over a vault, and what is open in it.
@@ -79,7 +90,7 @@ impl<V: Vault> Fs<V> {
         let fs = Arc::clone(self);
         Answer::of(async move {
             let shown = fs.shown(&node, &fs.for_lookup(&node).await?);
-            fs.inodes.lock().remember(&node, shown.attributes.size);
+            fs.inodes.lock().remember(&node, shown.attributes.inode, shown.attributes.size);
             Ok(shown)
         })
     }
@@ -107,9 +118,25 @@ impl<V: Vault> Fs<V> {
         self.inodes.lock().tell(inode, size);
     }
 
+    /// Where the kernel knows a secret.
+    pub fn places_of(&self, name: &SecretName) -> Vec<Place> {
+        let inodes = self.inodes.lock();
+        let place = |(inode, node): (u64, &Node)| Place {
+            inode,
+            parent: inodes.number(&node.parent()),
+            name: node.name().into_owned(),
+        };
+        inodes.of_secret(name).map(place).collect()
+    }
+
     /// All inodes that the kernel knows, save the root.
     pub fn known_inodes(&self) -> Vec<u64> {
         self.inodes.lock().numbers().collect()
+    }
+
+    /// Where in the mount an inode is, for the log; `None` once the kernel has forgotten it.
+    pub fn path(&self, inode: u64) -> Option<String> {
+        self.node(inode).map(|node| node.path())
     }
 
     fn node(&self, inode: u64) -> Option<Node> {

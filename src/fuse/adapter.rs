@@ -13,9 +13,11 @@ use fuser::{
 };
 use tokio::runtime::Handle;
 
+use super::complaints::{Complaints, Origin};
 use super::kernel::Kernel;
-use super::reply::{Origin, caught, file_attr, file_type, refused, settle};
-use crate::fs::{Answer, Entry, Fs, FsError, Opened, Shown};
+use super::reply::{caught, file_attr, file_type, settle};
+use super::spin::Spin;
+use crate::fs::{Answer, Entries, Fs, FsError, Opened, Shown};
 use crate::vault::Vault;
 
 /// Numbers are never used for another place, so the second half of an NFS handle is constant.
@@ -25,16 +27,23 @@ const NAME_MAX: u32 = 127;
 /// Requests in the background, which readahead and asynchronous reads are; fuser's own default is 16.
 const BACKGROUND: u16 = 1024;
 
+/// What the filesystem gives no file as its handle.
+const NOTHING_OPEN: u64 = 0;
+
 pub(super) struct Adapter<V> {
     fs: Arc<Fs<V>>,
     kernel: Kernel,
+    spin: Option<Spin>,
     runtime: Handle,
     deadline: Duration,
+    complaints: Arc<Complaints<V>>,
 }
 
 impl<V: Vault> Adapter<V> {
-    pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, runtime: Handle, deadline: Duration) -> Adapter<V> {
-        Adapter { fs, kernel, runtime, deadline }
+    /// Runs within a tokio runtime, whose tasks will wait for the vault.
+    pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, spin: Option<Spin>, deadline: Duration) -> Adapter<V> {
+        let complaints = Arc::new(Complaints::new(Arc::clone(&fs)));
+        Adapter { fs, kernel, spin, runtime: Handle::current(), deadline, complaints }
     }
 
     fn settle<T: Send + 'static>(
@@ -43,18 +52,26 @@ impl<V: Vault> Adapter<V> {
         work: impl FnOnce() -> Answer<T>,
         reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) {
-        settle(&self.runtime, self.deadline, origin, work, reply);
+        self.seen();
+        settle(&self.runtime, self.deadline, &self.complaints, origin, work, reply);
+    }
+
+    /// What changes the tree, on a mount that does not. The kernel refuses it before we are asked, unless
+    /// root has remounted us writable.
+    fn read_only(&self, operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
+        self.complaints.refused(origin(operation, request, inode), &FsError::ReadOnly)
+    }
+
+    /// A request has come, of those that come in bursts.
+    fn seen(&self) {
+        if let Some(spin) = &self.spin {
+            spin.request();
+        }
     }
 }
 
 fn origin(operation: &'static str, request: &Request, inode: INodeNo) -> Origin {
     Origin { operation, inode: inode.0, pid: request.pid() }
-}
-
-/// What changes the tree, on a mount that does not. The kernel refuses it before we are asked, unless
-/// root has remounted us writable.
-fn read_only(operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
-    refused(origin(operation, request, inode), &FsError::ReadOnly)
 }
 
 /// Direct: what was read must not stay in the page cache.
@@ -106,6 +123,9 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+        if self.kernel.is_touch(request.pid()) {
+            return opened(reply, NOTHING_OPEN);
+        }
         let (fs, kernel, runtime) = (Arc::clone(&self.fs), self.kernel.clone(), self.runtime.clone());
         let answer = move |result: Result<Opened, Errno>| match result {
             Ok(Opened { handle, resized: None }) => opened(reply, handle),
@@ -134,9 +154,10 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        self.seen();
         match caught(|| self.fs.snapshot(handle.0)) {
             Ok(snapshot) => reply.data(snapshot.expose_range(offset, size as usize)),
-            Err(error) => reply.error(refused(origin("read", request, inode), &error)),
+            Err(error) => reply.error(self.complaints.refused(origin("read", request, inode), &error)),
         }
     }
 
@@ -150,6 +171,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: bool,
         reply: ReplyEmpty,
     ) {
+        self.seen();
         self.fs.release(handle.0);
         reply.ok();
     }
@@ -165,17 +187,17 @@ impl<V: Vault> Filesystem for Adapter<V> {
     fn opendir(&self, request: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match caught(|| self.fs.opendir(inode.0)) {
             Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
-            Err(error) => reply.error(refused(origin("opendir", request, inode), &error)),
+            Err(error) => reply.error(self.complaints.refused(origin("opendir", request, inode), &error)),
         }
     }
 
     fn readdir(&self, request: &Request, inode: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
-        let answer = move |result: Result<Vec<Entry>, Errno>| match result {
+        let answer = move |result: Result<Entries<V>, Errno>| match result {
             Ok(entries) => {
-                for entry in &entries {
+                for entry in entries {
                     let attributes = &entry.shown.attributes;
                     let number = INodeNo(attributes.inode);
-                    if reply.add(number, entry.next, file_type(attributes.kind), &entry.name) {
+                    if reply.add(number, entry.next, file_type(attributes.kind), entry.name().as_ref()) {
                         break;
                     }
                 }
@@ -195,16 +217,16 @@ impl<V: Vault> Filesystem for Adapter<V> {
         mut reply: ReplyDirectoryPlus,
     ) {
         let fs = Arc::clone(&self.fs);
-        let answer = move |result: Result<Vec<Entry>, Errno>| match result {
+        let answer = move |result: Result<Entries<V>, Errno>| match result {
             Ok(entries) => {
-                for entry in &entries {
+                for entry in entries {
                     let shown = &entry.shown;
                     let lease = shown.name_for.min(shown.attributes_for); // there is room for one only
                     let attributes = file_attr(&shown.attributes);
-                    if reply.add(attributes.ino, entry.next, &entry.name, &lease, &attributes, GENERATION) {
+                    if reply.add(attributes.ino, entry.next, entry.name().as_ref(), &lease, &attributes, GENERATION) {
                         break;
                     }
-                    fs.told(entry);
+                    fs.told(&entry);
                 }
                 reply.ok();
             }
@@ -253,27 +275,30 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: Option<BsdFileFlags>,
         reply: ReplyAttr,
     ) {
-        reply.error(read_only("setattr", request, inode));
+        if self.kernel.is_touch(request.pid()) {
+            return self.getattr(request, inode, None, reply);
+        }
+        reply.error(self.read_only("setattr", request, inode));
     }
 
     fn mknod(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(read_only("mknod", request, parent));
+        reply.error(self.read_only("mknod", request, parent));
     }
 
     fn mkdir(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(read_only("mkdir", request, parent));
+        reply.error(self.read_only("mkdir", request, parent));
     }
 
     fn unlink(&self, request: &Request, parent: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("unlink", request, parent));
+        reply.error(self.read_only("unlink", request, parent));
     }
 
     fn rmdir(&self, request: &Request, parent: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("rmdir", request, parent));
+        reply.error(self.read_only("rmdir", request, parent));
     }
 
     fn symlink(&self, request: &Request, parent: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(read_only("symlink", request, parent));
+        reply.error(self.read_only("symlink", request, parent));
     }
 
     fn rename(
@@ -286,22 +311,22 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        reply.error(read_only("rename", request, parent));
+        reply.error(self.read_only("rename", request, parent));
     }
 
     fn link(&self, request: &Request, inode: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(read_only("link", request, inode));
+        reply.error(self.read_only("link", request, inode));
     }
 
     fn create(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
-        reply.error(read_only("create", request, parent));
+        reply.error(self.read_only("create", request, parent));
     }
 
     fn setxattr(&self, request: &Request, inode: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
-        reply.error(read_only("setxattr", request, inode));
+        reply.error(self.read_only("setxattr", request, inode));
     }
 
     fn removexattr(&self, request: &Request, inode: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(read_only("removexattr", request, inode));
+        reply.error(self.read_only("removexattr", request, inode));
     }
 }

@@ -1,11 +1,17 @@
 //! Signals to a caller that waits.
 //!
 //! fuser tells nothing of FUSE_INTERRUPT, and a caller that waits for us cannot even be killed until
-//! we reply. So the waiting task looks for pending signals itself (proc_pid_status(5)).
+//! we reply. So we look for pending signals ourselves (proc_pid_status(5)).
 
+use std::fs;
+use std::sync::LazyLock;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 use std::time::Duration;
 
-/// A caller is answered within 50 ms of its signal.
+use tokio::sync::oneshot;
+
+/// Between two looks; a caller is answered within 50 ms of its signal.
 const PERIOD: Duration = Duration::from_millis(25);
 
 const HANGUP: u64 = bit(libc::SIGHUP);
@@ -32,15 +38,59 @@ const fn bit(signal: libc::c_int) -> u64 {
 /// Resolves when the thread has a signal pending that should end its call; never, if there is no such
 /// thread to be seen.
 pub(super) async fn interrupted(thread: u32) {
-    loop {
-        tokio::time::sleep(PERIOD).await;
-        if thread != 0
-            && let Ok(status) = std::fs::read_to_string(format!("/proc/{thread}/status"))
-            && Signals::parse(&status).end_the_call()
-        {
-            return;
+    if thread != 0 && WATCH.wait_for(thread).await.is_ok() {
+        return;
+    }
+    std::future::pending().await
+}
+
+/// One thread looks at all callers that wait: reading /proc takes its time, and the workers have
+/// answers to carry.
+static WATCH: LazyLock<Watch> = LazyLock::new(Watch::start);
+
+struct Watch(Sender<Waiting>);
+
+struct Waiting {
+    thread: u32,
+    interrupted: oneshot::Sender<()>,
+}
+
+impl Watch {
+    fn start() -> Watch {
+        let (sender, waiting) = channel();
+        // Without the thread, for which there must be no memory, nobody can be interrupted.
+        let _ = thread::Builder::new().name("signals".to_owned()).spawn(move || look(&waiting));
+        Watch(sender)
+    }
+
+    fn wait_for(&self, thread: u32) -> oneshot::Receiver<()> {
+        let (interrupted, receiver) = oneshot::channel();
+        let _ = self.0.send(Waiting { thread, interrupted });
+        receiver
+    }
+}
+
+/// Looks at each of the callers once a period; sleeps while there is none.
+fn look(arrivals: &Receiver<Waiting>) {
+    let mut waiting: Vec<Waiting> = Vec::new();
+    while let Ok(first) = arrivals.recv() {
+        waiting.push(first);
+        while !waiting.is_empty() {
+            thread::sleep(PERIOD);
+            waiting.extend(arrivals.try_iter());
+            waiting.retain(|caller| !caller.interrupted.is_closed());
+            let (ended, rest) = waiting.into_iter().partition(|caller| has_to_end(caller.thread));
+            waiting = rest;
+            for caller in ended {
+                let _ = caller.interrupted.send(()); // or it has been answered meanwhile
+            }
         }
     }
+}
+
+fn has_to_end(thread: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{thread}/status"));
+    status.is_ok_and(|status| Signals::parse(&status).end_the_call())
 }
 
 /// The signal masks of a thread, one bit per signal.

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use fuser::{INodeNo, Notifier};
@@ -16,7 +17,11 @@ const INCREMENT_EPOCH: i32 = 8;
 
 /// A line to the kernel. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Kernel(Arc<OnceLock<Line>>);
+pub struct Kernel {
+    line: Arc<OnceLock<Line>>,
+    /// The thread of ours that touches files now, or 0.
+    touching: Arc<AtomicU32>,
+}
 
 struct Line {
     notifier: Notifier,
@@ -26,27 +31,66 @@ struct Line {
 impl Kernel {
     pub(super) fn connect(&self, notifier: Notifier, connection: OwnedFd) {
         // It is connected once, before the first request.
-        let _ = self.0.set(Line { notifier, connection });
+        let _ = self.line.set(Line { notifier, connection });
     }
 
     /// Tells a file's size, in bytes, and its last byte, if there is one. The kernel takes a larger size
     /// only with a write or with content (`FUSE_NOTIFY_STORE`); the byte leaves its cache again with the
     /// next open. A smaller one it asks for, once it has been told to forget.
     pub(super) fn tell_size(&self, inode: u64, size: u64, last: &[u8]) {
-        let Some(line) = self.0.get() else { return };
+        let Some(line) = self.line.get() else { return };
         if let Some(at) = size.checked_sub(last.len() as u64).filter(|_| !last.is_empty()) {
             told("size", line.notifier.store(INodeNo(inode), at, last));
         }
         told("attributes", line.notifier.inval_inode(INodeNo(inode), -1, 0));
     }
 
+    /// Makes the kernel ask again for an inode's attributes. Blocks.
+    pub(super) fn forget_attributes(&self, inode: u64) {
+        let Some(line) = self.line.get() else { return };
+        told("attributes", line.notifier.inval_inode(INodeNo(inode), -1, 0));
+    }
+
+    /// The same, and drop what it keeps of the content for those who map the file. Blocks, for as long as a
+    /// read of it is not answered.
+    pub(super) fn forget_content(&self, inode: u64) {
+        let Some(line) = self.line.get() else { return };
+        told("content", line.notifier.inval_inode(INodeNo(inode), 0, 0));
+    }
+
+    /// Makes the kernel look up a name again. Blocks.
+    pub(super) fn forget_name(&self, parent: u64, name: &str) {
+        let Some(line) = self.line.get() else { return };
+        told("a name", line.notifier.inval_entry(INodeNo(parent), name.as_ref()));
+    }
+
+    /// From now on, what this thread does in the mount is a touch.
+    pub(super) fn touching(&self, thread: u32) -> Touching {
+        self.touching.store(thread, Ordering::SeqCst);
+        Touching(Arc::clone(&self.touching))
+    }
+
+    /// Whether a request comes from the thread that touches files. The kernel's own come from thread 0.
+    pub(super) fn is_touch(&self, thread: u32) -> bool {
+        thread != 0 && self.touching.load(Ordering::SeqCst) == thread
+    }
+
     /// Makes the kernel ask again for all names, and for the attributes of these inodes. Blocks.
     pub fn forget(&self, inodes: &[u64]) {
-        let Some(line) = self.0.get() else { return };
+        let Some(line) = self.line.get() else { return };
         told("names", increment_epoch(&line.connection));
         for inode in inodes {
             told("attributes", line.notifier.inval_inode(INodeNo(*inode), -1, 0));
         }
+    }
+}
+
+/// While it lives, a thread's opens and changes of times are touches.
+pub(super) struct Touching(Arc<AtomicU32>);
+
+impl Drop for Touching {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::SeqCst);
     }
 }
 

@@ -4,11 +4,18 @@
 //! its request to [`Fs`], and the answer to the kernel.
 
 mod adapter;
+mod complaints;
+mod fusermount;
 mod interrupt;
 mod kernel;
 mod mount;
 mod mountinfo;
+mod notify;
+mod place;
 mod reply;
+mod spin;
+mod touch;
+mod unmount;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -22,7 +29,11 @@ use crate::fs::Fs;
 use crate::vault::Vault;
 use adapter::Adapter;
 pub use kernel::Kernel;
-pub use mount::{MountError, MountSettings, Mounted, UnmountError, Unmounted, check, mount, unmount};
+pub use mount::{MountError, MountSettings, Mounted, mount};
+pub use notify::Notifier;
+pub use place::check;
+use spin::Spin;
+pub use unmount::{UnmountError, Unmounted, unmount};
 
 /// Threads that read requests. One is enough, since nothing waits on it: what has to wait for the vault
 /// leaves it for a task. A second one takes turns with the first, and costs a lone reader a switch of
@@ -33,15 +44,25 @@ const LOOPS: usize = 1;
 /// A mount that is being served.
 pub struct Serving(JoinHandle<io::Result<()>>);
 
+/// How requests are answered.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeSettings {
+    /// Time limit of every request.
+    pub deadline: Duration,
+    /// Whether the request loop may spin during a burst of requests, given a CPU to spare.
+    pub spin: bool,
+}
+
 /// Serves the filesystem on an open FUSE connection, until it is unmounted. Requests that the vault has
-/// to answer wait in tasks of the current tokio runtime, each for `deadline` at most.
+/// to answer wait in tasks of the current tokio runtime.
 ///
 /// # Errors
 /// When the kernel refuses the handshake, or speaks too old a protocol.
-pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, deadline: Duration) -> io::Result<(Serving, Kernel)> {
+pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, settings: ServeSettings) -> io::Result<(Serving, Kernel)> {
     let kernel = Kernel::default();
     let line = connection.try_clone()?;
-    let adapter = Adapter::new(fs, kernel.clone(), tokio::runtime::Handle::current(), deadline);
+    let spin = if settings.spin && spin::is_worthwhile() { Some(Spin::new(connection.try_clone()?)?) } else { None };
+    let adapter = Adapter::new(fs, kernel.clone(), spin, settings.deadline);
     let mut config = Config::default();
     config.n_threads = Some(LOOPS);
     // Who may enter is the mount's business, and the kernel's to check.

@@ -1,24 +1,26 @@
-//! Attaching a FUSE connection to a directory, and detaching it: our own, never a stranger's.
+//! Attaching a FUSE connection to a directory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
-use nix::mount::{MntFlags, umount2};
 use nix::unistd::{getegid, geteuid};
 
-use super::mountinfo::{self, Mount};
-use crate::sys::{MountAttributes, mount_fuse, receive_descriptor};
+use super::fusermount::{self, HELPER};
+use super::mountinfo;
+use super::place::Place;
+use super::unmount::{UnmountError, Unmounted, refused, take_down};
+use crate::sys::{MountAttributes, mount_fuse};
 
-const DEVICE: &str = "/dev/fuse";
-const HELPER: &str = "fusermount3";
-/// Where fusermount3 hands over the connection, by its number.
-const HELPER_SOCKET: &str = "_FUSE_COMMFD";
+pub(super) const DEVICE: &str = "/dev/fuse";
+/// Another `akvfs mount` keeps its lock for a moment only.
+const LOCK_LIMIT: Duration = Duration::from_secs(2);
 
 /// What a mount is to be like.
 #[derive(Clone, Debug)]
@@ -35,17 +37,43 @@ pub enum MountError {
     /// One of our mounts is there and alive.
     #[error("{0} is already mounted by akvfs: unmount it first with `akvfs unmount {0}`")]
     AlreadyMounted(String),
+    /// One of our mounts is there, and the kernel does not let us see whether it is alive.
+    #[error(
+        "{path} is a mount of akvfs, live or dead, that only user {owner} may look into: choose another directory, \
+         or ask that user or root for `akvfs unmount {path}`"
+    )]
+    AnotherUsers {
+        /// The mount point.
+        path: String,
+        /// Who has mounted it.
+        owner: u32,
+    },
+    /// Something is mounted there that does not answer.
+    #[error(
+        "{0} does not answer: the process behind a mount there, or above it, is stopped or hangs; end it, \
+         or take the mount away with `akvfs unmount --lazy {0}`"
+    )]
+    Silent(String),
     /// A dead mount is there that is not ours to clear.
-    #[error("a dead mount of {fstype} is at {path}: whoever mounted it has to unmount it first")]
+    #[error("a dead mount of {whose} is at {path}: whoever mounted it, or root, has to unmount it first")]
     DeadStranger {
         /// The mount point.
         path: String,
         /// The type of what is mounted there, or whose it is.
-        fstype: String,
+        whose: String,
     },
+    /// A dead mount of ours could not be cleared.
+    #[error("a dead mount of akvfs is in the way: {0}")]
+    NotCleared(String),
+    /// Another process has locked the directory.
+    #[error("{0} is locked by another process (flock), and mounting needs the lock: `lslocks` shows who holds it")]
+    Locked(String),
     /// The directory holds something.
     #[error("{0} is not empty: a mount would hide what is in it; choose an empty or a new directory")]
     NotEmpty(String),
+    /// It is a symbolic link to nowhere.
+    #[error("{0} is a symbolic link that leads nowhere: make what it points to, or choose another directory")]
+    DanglingLink(String),
     /// It is a file.
     #[error("{0} is not a directory: choose an empty or a new one")]
     NotADirectory(String),
@@ -66,7 +94,7 @@ pub enum MountError {
     #[error("{DEVICE} may not be opened: ask root for `chmod 666 {DEVICE}`, which is what distributions ship")]
     DeviceForbidden,
     /// fusermount3 is missing.
-    #[error("{HELPER} is not installed, and only root can mount without it: install the package fuse3")]
+    #[error("{HELPER} is not installed, and only root can mount and unmount without it: install the package fuse3")]
     NoHelper,
     /// fusermount3 does not allow `allow_other`.
     #[error("--allow-other needs the line `user_allow_other` in /etc/fuse.conf: ask root to add it")]
@@ -84,84 +112,67 @@ pub enum MountError {
 pub struct Mounted {
     path: PathBuf,
     id: u64,
-    made: bool,
-}
-
-/// How a mount ended.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Unmounted {
-    /// It is gone.
-    Clean,
-    /// It was busy: nobody sees it any more, but files that are open in it stay open until they are
-    /// closed or its daemon ends.
-    Detached,
-    /// It had been unmounted before.
-    Already,
-}
-
-/// Why something could not be unmounted.
-#[derive(Debug, thiserror::Error)]
-pub enum UnmountError {
-    /// Nothing of ours is there.
-    #[error("{0} is not mounted by akvfs: `findmnt -t {kind}` lists what is", kind = mountinfo::OUR_TYPE)]
-    NotMounted(String),
-    /// The system refused.
-    #[error("cannot unmount {path}: {why}")]
-    Refused {
-        /// The mount point.
-        path: String,
-        /// What the system or fusermount3 said.
-        why: String,
-    },
-}
-
-/// Makes sure that the directory can be mounted on; it need not exist yet. A dead mount of our own is
-/// cleared.
-///
-/// # Errors
-/// When something is there already: a live mount of ours, a dead one of somebody else's, files.
-pub fn check(directory: &Path) -> Result<(), MountError> {
-    let shown = || directory.display().to_string();
-    let unusable = |error| MountError::Unusable { path: shown(), error };
-    match fs::symlink_metadata(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) if is_dead(&error) => clear_dead(directory)?,
-        // A live mount of another user's cannot be looked at; the table below still shows it.
-        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(unusable(error)),
-        Ok(_) | Err(_) => {}
-    }
-    if mountinfo::at(&resolved(directory)).map_err(unusable)?.is_some_and(|mount| mount.is_ours()) {
-        return Err(MountError::AlreadyMounted(shown()));
-    }
-    let mut entries = fs::read_dir(directory).map_err(|error| match error.kind() {
-        io::ErrorKind::NotADirectory => MountError::NotADirectory(shown()),
-        _ => unusable(error),
-    })?;
-    if entries.next().is_some() { Err(MountError::NotEmpty(shown())) } else { Ok(()) }
+    device: String,
+    made: MadeDirectories,
 }
 
 /// Attaches a new FUSE connection to the directory, which is made if it is missing. The mount is there
 /// when this returns; it answers once the connection is served.
 ///
 /// # Errors
-/// What is missing, with the remedy.
+/// What is missing, with the remedy. Directories that were made for it are gone again.
 pub fn mount(directory: &Path, settings: &MountSettings) -> Result<(Mounted, OwnedFd), MountError> {
-    let unusable = |error| MountError::Unusable { path: directory.display().to_string(), error };
-    let made = !directory.exists();
-    fs::create_dir_all(directory).map_err(unusable)?;
-    let path = fs::canonicalize(directory).map_err(unusable)?;
-    // Two commands at once must not mount over each other: the second finds the first's mount, or waits
-    // for the lock on the directory under it, and finds it then.
-    let beneath = File::open(&path).map_err(unusable)?;
-    let _lock = Flock::lock(beneath, FlockArg::LockExclusive).map_err(|(_, errno)| unusable(errno.into()))?;
-    if mountinfo::at(&path).map_err(unusable)?.is_some_and(|mount| mount.is_ours()) {
-        return Err(MountError::AlreadyMounted(directory.display().to_string()));
+    let made = MadeDirectories::up_to(directory).map_err(|error| unusable(directory, error))?;
+    match attach(directory, settings) {
+        Ok((mount, connection)) => {
+            Ok((Mounted { path: mount.path, id: mount.id, device: mount.device, made }, connection))
+        }
+        Err(error) => {
+            made.remove();
+            Err(error)
+        }
     }
-    let connection =
-        if geteuid().is_root() { mount_as_root(&path, settings)? } else { mount_as_user(&path, settings)? };
-    let mount = mountinfo::at(&path).map_err(unusable)?;
-    let id = mount.map(|mount| mount.id).ok_or_else(|| MountError::Kernel(io::Error::other("it does not show")))?;
-    Ok((Mounted { path, id, made }, connection))
+}
+
+fn attach(directory: &Path, settings: &MountSettings) -> Result<(mountinfo::Mount, OwnedFd), MountError> {
+    let place = || Place::at(directory).map_err(|error| unusable(directory, error));
+    let already = || MountError::AlreadyMounted(directory.display().to_string());
+    let beneath = place()?;
+    if beneath.is_our_mount() {
+        return Err(already());
+    }
+    // Two commands at once must not mount over each other: the second waits for the lock on the
+    // directory, and finds the first's mount then.
+    let _lock = lock(&beneath.path)?;
+    if place()?.is_our_mount() {
+        return Err(already());
+    }
+    let connection = if geteuid().is_root() {
+        mount_as_root(&beneath.path, settings)?
+    } else {
+        fusermount::mount(&beneath.path, settings)?
+    };
+    let mount = place()?.mount.ok_or_else(|| MountError::Kernel(io::Error::other("it does not show")))?;
+    Ok((mount, connection))
+}
+
+fn unusable(directory: &Path, error: io::Error) -> MountError {
+    MountError::Unusable { path: directory.display().to_string(), error }
+}
+
+/// The lock on the directory, for which flock(2) itself would wait without a limit.
+fn lock(path: &Path) -> Result<Flock<File>, MountError> {
+    let mut directory = File::open(path).map_err(|error| unusable(path, error))?;
+    let start = Instant::now();
+    loop {
+        directory = match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Ok(lock),
+            Err((directory, Errno::EWOULDBLOCK)) if start.elapsed() < LOCK_LIMIT => directory,
+            Err((_, Errno::EWOULDBLOCK)) => return Err(MountError::Locked(path.display().to_string())),
+            Err((_, errno)) => return Err(unusable(path, errno.into())),
+        };
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 impl Mounted {
@@ -172,103 +183,60 @@ impl Mounted {
 
     /// Whether the mount point was missing, and has been made.
     pub fn made_directory(&self) -> bool {
-        self.made
+        !self.made.0.is_empty()
     }
 
-    /// Unmounts, or detaches a busy mount; only this very mount, whatever has been mounted at its place
-    /// since.
+    /// Unmounts, or detaches a busy mount; only this very mount, wherever it has been moved and whatever
+    /// has been mounted at its place since.
     ///
     /// # Errors
-    /// What the system said.
+    /// When something lies over it, and what the system said.
     pub fn unmount(&self) -> Result<Unmounted, UnmountError> {
-        match mountinfo::at(&self.path) {
-            Ok(Some(mount)) if mount.id == self.id => take_down(&self.path, false),
-            Ok(_) => Ok(Unmounted::Already),
-            Err(error) => Err(refused(&self.path, &error)),
+        let cannot = |error: io::Error| refused(&self.path, &error);
+        let now = mountinfo::with_id(self.id).map_err(cannot)?;
+        let Some(now) = now.filter(|mount| mount.is_ours() && mount.device == self.device) else {
+            return Ok(Unmounted::Already);
+        };
+        let seen = Place::at(&now.path).ok().and_then(|place| place.mount);
+        if seen.is_none_or(|mount| mount.id != self.id) {
+            return Err(UnmountError::Covered(now.path.display().to_string()));
+        }
+        take_down(&now.path, false)
+    }
+
+    /// Unmounts what could not be served, and removes the directories that were made for it.
+    pub fn undo(self) {
+        // The error to tell is the one that led here.
+        let _ = self.unmount();
+        self.remove_made();
+    }
+
+    /// Removes the directories that were made for a mount that nobody wants.
+    pub fn remove_made(&self) {
+        self.made.remove();
+    }
+}
+
+/// Directories that were missing on the way to a mount point, the uppermost first.
+#[derive(Debug)]
+struct MadeDirectories(Vec<PathBuf>);
+
+impl MadeDirectories {
+    fn up_to(directory: &Path) -> io::Result<MadeDirectories> {
+        let missing =
+            |path: &&Path| fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let mut made: Vec<_> = directory.ancestors().take_while(missing).map(Path::to_owned).collect();
+        made.reverse();
+        let made = MadeDirectories(made);
+        fs::create_dir_all(directory).inspect_err(|_| made.remove())?;
+        Ok(made)
+    }
+
+    fn remove(&self) {
+        for directory in self.0.iter().rev() {
+            let _ = fs::remove_dir(directory); // fails where somebody uses it by now, rightly
         }
     }
-}
-
-/// Unmounts what akvfs has mounted at the directory, live or dead; a busy mount is detached, as it is
-/// at once with `lazy`.
-///
-/// # Errors
-/// Where nothing of ours is, and what the system said.
-pub fn unmount(directory: &Path, lazy: bool) -> Result<Unmounted, UnmountError> {
-    let path = resolved(directory);
-    match mountinfo::at(&path) {
-        Ok(Some(mount)) if mount.is_ours() => take_down(&path, lazy),
-        Ok(_) => Err(UnmountError::NotMounted(directory.display().to_string())),
-        Err(error) => Err(refused(directory, &error)),
-    }
-}
-
-/// The path as mountinfo spells it. The last part cannot be looked up when the mount on it is dead, so
-/// only what leads there is.
-fn resolved(directory: &Path) -> PathBuf {
-    if let Ok(path) = fs::canonicalize(directory) {
-        return path;
-    }
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match (fs::canonicalize(parent), directory.file_name()) {
-        (Ok(parent), Some(name)) => parent.join(name),
-        _ => directory.to_owned(),
-    }
-}
-
-fn is_dead(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOTCONN | libc::ECONNABORTED))
-}
-
-/// Clears a mount whose daemon is gone, if it was ours.
-fn clear_dead(directory: &Path) -> Result<(), MountError> {
-    let path = resolved(directory);
-    let stranger = |fstype: String| MountError::DeadStranger { path: directory.display().to_string(), fstype };
-    let ours = |mount: &Mount| mount.owner_uid == Some(geteuid().as_raw()) || geteuid().is_root();
-    match mountinfo::at(&path) {
-        Ok(Some(mount)) if mount.is_ours() && ours(&mount) => {
-            take_down(&path, true).map_err(|error| stranger(error.to_string()))?;
-            tracing::warn!("cleared the dead mount at {}", path.display());
-            Ok(())
-        }
-        Ok(Some(mount)) if mount.is_ours() => Err(stranger("another user's akvfs".to_owned())),
-        Ok(Some(mount)) => Err(stranger(mount.fstype.to_string_lossy().into_owned())),
-        Ok(None) => Err(stranger("an unknown filesystem".to_owned())),
-        Err(error) => Err(MountError::Kernel(error)),
-    }
-}
-
-fn take_down(path: &Path, lazy: bool) -> Result<Unmounted, UnmountError> {
-    if !lazy {
-        match unmount_call(path, MntFlags::UMOUNT_NOFOLLOW) {
-            Ok(()) => return Ok(Unmounted::Clean),
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
-            Err(error) => return Err(refused(path, &error)),
-        }
-    }
-    unmount_call(path, MntFlags::UMOUNT_NOFOLLOW | MntFlags::MNT_DETACH)
-        .map(|()| Unmounted::Detached)
-        .map_err(|error| refused(path, &error))
-}
-
-fn refused(path: &Path, error: &io::Error) -> UnmountError {
-    UnmountError::Refused { path: path.display().to_string(), why: error.to_string() }
-}
-
-/// umount2(2) for root; for others fusermount3, which may.
-fn unmount_call(path: &Path, flags: MntFlags) -> io::Result<()> {
-    if geteuid().is_root() {
-        return Ok(umount2(path, flags)?);
-    }
-    let lazy = flags.contains(MntFlags::MNT_DETACH);
-    let mut helper = Command::new(HELPER);
-    helper.arg("-u").args(lazy.then_some("-z")).arg("--").arg(path).stdin(Stdio::null());
-    let output = helper.output()?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    if reason.contains("busy") { Err(io::Error::from_raw_os_error(libc::EBUSY)) } else { Err(io::Error::other(reason)) }
 }
 
 fn mount_as_root(path: &Path, settings: &MountSettings) -> Result<OwnedFd, MountError> {
@@ -286,7 +254,7 @@ fn mount_as_root(path: &Path, settings: &MountSettings) -> Result<OwnedFd, Mount
     Ok(device)
 }
 
-fn device_error(error: io::Error) -> MountError {
+pub(super) fn device_error(error: io::Error) -> MountError {
     match error.kind() {
         io::ErrorKind::NotFound => MountError::NoDevice,
         io::ErrorKind::PermissionDenied => MountError::DeviceForbidden,
@@ -297,71 +265,18 @@ fn device_error(error: io::Error) -> MountError {
     }
 }
 
-/// fusermount3 mounts for us, and passes the connection back over a socket that it inherits.
-fn mount_as_user(path: &Path, settings: &MountSettings) -> Result<OwnedFd, MountError> {
-    let device = OpenOptions::new().read(true).write(true).open(DEVICE);
-    drop(device.map_err(device_error)?); // the helper's own words for this are about something else
-    let (ours, theirs) = UnixStream::pair().map_err(MountError::Kernel)?;
-    keep_on_exec(&theirs).map_err(MountError::Kernel)?;
-    let mut options = format!("fsname={},subtype=akvfs,nosuid,nodev,noexec,ro", escaped(&settings.source));
-    if settings.allow_other {
-        options.push_str(",allow_other,default_permissions");
-    }
-    let mut helper = Command::new(HELPER);
-    helper.args(["-o", &options, "--"]).arg(path).env(HELPER_SOCKET, theirs.as_raw_fd().to_string());
-    let output = helper.stdin(Stdio::null()).output().map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => MountError::NoHelper,
-        _ => MountError::Kernel(error),
-    })?;
-    drop(theirs);
-    if !output.status.success() {
-        return Err(helper_error(&String::from_utf8_lossy(&output.stderr)));
-    }
-    receive_descriptor(&ours).map_err(MountError::Kernel)
-}
-
-fn helper_error(stderr: &str) -> MountError {
-    if stderr.contains("user_allow_other") {
-        return MountError::OtherNotAllowed;
-    }
-    let prefix = format!("{HELPER}: ");
-    let reason = stderr.lines().last().unwrap_or("it gave no reason").trim();
-    MountError::Helper(reason.strip_prefix(&prefix).unwrap_or(reason).to_owned())
-}
-
-/// fusermount3 takes a backslash before a comma for "part of the name".
-fn escaped(source: &str) -> String {
-    source.replace('\\', r"\\").replace(',', r"\,")
-}
-
-fn keep_on_exec(socket: &UnixStream) -> io::Result<()> {
-    nix::fcntl::fcntl(socket, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty()))?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn only_an_empty_or_missing_directory_will_do() {
+    fn only_directories_that_were_made_are_removed() {
         let folder = tempfile::tempdir().unwrap();
-        check(folder.path()).unwrap();
-        check(&folder.path().join("a/b")).unwrap();
-        fs::write(folder.path().join("file"), "").unwrap();
-        assert!(matches!(check(folder.path()), Err(MountError::NotEmpty(_))));
-        assert!(matches!(check(&folder.path().join("file")), Err(MountError::NotADirectory(_))));
-    }
-
-    #[test]
-    fn the_helpers_words_become_ours() {
-        let stderr = "fusermount3: option allow_other only allowed if 'user_allow_other' is set in /etc/fuse.conf\n";
-        assert!(matches!(helper_error(stderr), MountError::OtherNotAllowed));
-        assert_eq!(helper_error("fusermount3: bad mount point\n").to_string(), "fusermount3 refused: bad mount point");
-    }
-
-    #[test]
-    fn a_comma_in_a_name_is_no_option() {
-        assert_eq!(escaped(r"a,allow_other\"), r"a\,allow_other\\");
+        let (theirs, ours) = (folder.path().join("theirs"), folder.path().join("theirs/a/b"));
+        fs::create_dir(&theirs).unwrap();
+        MadeDirectories::up_to(&ours).unwrap().remove();
+        assert!(theirs.is_dir() && !theirs.join("a").exists());
+        MadeDirectories::up_to(&theirs).unwrap().remove();
+        assert!(theirs.is_dir());
     }
 }

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Filesystem type of our own mounts.
 pub(super) const OUR_TYPE: &str = "fuse.akvfs";
@@ -12,7 +12,10 @@ pub(super) const OUR_TYPE: &str = "fuse.akvfs";
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mount {
+    /// Unique while it is mounted, and used again after.
     pub(super) id: u64,
+    /// `MAJOR:MINOR`, as the kernel writes it.
+    pub(super) device: String,
     pub(super) path: PathBuf,
     pub(super) fstype: OsString,
     /// The user who may enter, of a FUSE mount.
@@ -25,17 +28,18 @@ impl Mount {
     }
 }
 
-/// The mount that is seen at a path: the last one, where several lie on each other.
-pub(super) fn at(path: &Path) -> io::Result<Option<Mount>> {
+/// The mount with this number.
+pub(super) fn with_id(id: u64) -> io::Result<Option<Mount>> {
     let table = fs::read("/proc/self/mountinfo")?;
-    Ok(table.rsplit(|byte| *byte == b'\n').filter_map(parse).find(|mount| mount.path == path))
+    Ok(table.split(|byte| *byte == b'\n').filter_map(parse).find(|mount| mount.id == id))
 }
 
 /// `36 35 98:0 /root /path rw,noatime master:1 - type source options`
 fn parse(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|byte| *byte == b' ');
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    let path = unescaped(fields.nth(3)?);
+    let device = std::str::from_utf8(fields.nth(1)?).ok()?.to_owned();
+    let path = unescaped(fields.nth(1)?);
     let mut fields = fields.skip_while(|field| *field != b"-").skip(1);
     let fstype = unescaped(fields.next()?).into_os_string();
     let options = fields.nth(1).unwrap_or_default();
@@ -43,7 +47,7 @@ fn parse(line: &[u8]) -> Option<Mount> {
         let uid = option.strip_prefix(b"user_id=")?;
         std::str::from_utf8(uid).ok()?.parse().ok()
     });
-    Some(Mount { id, path, fstype, owner_uid })
+    Some(Mount { id, device, path, fstype, owner_uid })
 }
 
 /// Blank, tab, line feed and backslash come as three octal digits.
@@ -71,13 +75,15 @@ fn octal(digits: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
     fn a_line_is_read_with_its_escapes() {
         let line = br"412 29 0:55 / /mnt/my\040vault ro,nosuid,nodev,noexec shared:7 master:2 - fuse.akvfs demo: rw,user_id=1000,group_id=0";
         let mount = parse(line).unwrap();
-        assert_eq!(mount.id, 412);
+        assert_eq!((mount.id, mount.device.as_str()), (412, "0:55"));
         assert_eq!(mount.path, Path::new("/mnt/my vault"));
         assert_eq!(mount.owner_uid, Some(1000));
         assert!(mount.is_ours());

@@ -1,32 +1,26 @@
 //! From an answer to the kernel's reply, now or later.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use fuser::{Errno, FileAttr, FileType, INodeNo};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
-use tracing::Level;
 
+use super::complaints::{Complaints, Origin};
 use super::interrupt;
 use crate::fs::{Answer, FsError};
 use crate::tree::{Attributes, FileKind};
-
-/// Where a request came from, for the log and for signals.
-#[derive(Clone, Copy)]
-pub(super) struct Origin {
-    pub(super) operation: &'static str,
-    pub(super) inode: u64,
-    /// The caller's thread; 0 when the kernel asks for itself or hides it.
-    pub(super) pid: u32,
-}
+use crate::vault::Vault;
 
 /// Runs an operation and replies: at once if the answer is there, else from a task that waits for the
 /// vault, the deadline, or a signal to the caller, whichever comes first. A panic fails this request
 /// alone.
-pub(super) fn settle<T: Send + 'static>(
+pub(super) fn settle<V: Vault, T: Send + 'static>(
     runtime: &Handle,
     deadline: Duration,
+    complaints: &Arc<Complaints<V>>,
     origin: Origin,
     work: impl FnOnce() -> Answer<T>,
     reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
@@ -35,15 +29,16 @@ pub(super) fn settle<T: Send + 'static>(
     let answer = caught(|| Ok(work())).unwrap_or_else(|broken| Answer::Now(Err(broken)));
     drop(context);
     match answer {
-        Answer::Now(result) => reply(result.map_err(|error| refused(origin, &error))),
+        Answer::Now(result) => reply(result.map_err(|error| complaints.refused(origin, &error))),
         Answer::Later(work) => {
+            let complaints = Arc::clone(complaints);
             runtime.spawn(async move {
                 let result = tokio::select! {
                     result = AssertUnwindSafe(work).catch_unwind() => result.unwrap_or(Err(FsError::Broken)),
                     () = interrupt::interrupted(origin.pid) => Err(FsError::Interrupted),
                     () = tokio::time::sleep(deadline) => Err(FsError::TimedOut),
                 };
-                reply(result.map_err(|error| refused(origin, &error)));
+                reply(result.map_err(|error| complaints.refused(origin, &error)));
             });
         }
     }
@@ -52,17 +47,6 @@ pub(super) fn settle<T: Send + 'static>(
 /// Runs what needs no vault. A panic fails this request alone: past the callback it would end the loop.
 pub(super) fn caught<T>(work: impl FnOnce() -> Result<T, FsError>) -> Result<T, FsError> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(FsError::Broken))
-}
-
-/// Logs a failure at the level that it owns, and gives its number.
-pub(super) fn refused(origin: Origin, error: &FsError) -> Errno {
-    let Origin { operation, inode, pid } = origin;
-    match error.level() {
-        Level::ERROR => tracing::error!(operation, inode, pid, "{error}"),
-        Level::WARN => tracing::warn!(operation, inode, pid, "{error}"),
-        _ => tracing::debug!(operation, inode, pid, "{error}"),
-    }
-    Errno::from_i32(error.errno())
 }
 
 /// The kernel's form of attributes.

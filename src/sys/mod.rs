@@ -10,10 +10,12 @@ mod mount_api;
 mod process;
 mod secret_bytes;
 mod wiping_allocator;
+mod writable_clone;
 
-pub use descriptor::receive_descriptor;
+pub use descriptor::{close_inherited_descriptors, receive_descriptor};
 pub use environment::take_from_environment;
 pub use mount_api::{MountAttributes, mount_fuse};
 pub use process::forbid_dumps;
 pub use secret_bytes::SecretBytes;
 pub use wiping_allocator::WipingAllocator;
+pub use writable_clone::writable_clone;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 use super::{Node, ROOT_INODE};
+use crate::vault::SecretName;
 
 /// Programs that hold a number in a double, as JavaScript does, are exact up to 2^53.
 const NUMBER_MASK: u64 = (1 << 52) - 1;
@@ -63,15 +64,13 @@ impl Inodes {
         self.places.keys().copied()
     }
 
-    /// The place's number, told to the kernel once more (LOOKUP, READDIRPLUS), with its size in bytes.
-    pub fn remember(&mut self, node: &Node, size: u64) -> u64 {
-        let number = self.number(node);
+    /// A place's number is told to the kernel once more (LOOKUP, READDIRPLUS), with its size in bytes.
+    pub fn remember(&mut self, node: &Node, number: u64, size: u64) {
         if number != ROOT_INODE {
             let known = self.places.entry(number).or_insert_with(|| Known { node: node.clone(), lookups: 0, size });
             known.lookups += 1;
             known.size = size;
         }
-        number
     }
 
     /// The kernel has been told a size, in bytes, of a number that it knows.
@@ -79,6 +78,12 @@ impl Inodes {
         if let Some(known) = self.places.get_mut(&inode) {
             known.size = size;
         }
+    }
+
+    /// The places of one secret that the kernel was told, by their numbers.
+    pub fn of_secret(&self, name: &SecretName) -> impl Iterator<Item = (u64, &Node)> {
+        let places = self.places.iter().map(|(number, known)| (*number, &known.node));
+        places.filter(move |(_, node)| node.secret() == Some(name))
     }
 
     /// The kernel has forgotten a number so many times.
@@ -135,18 +140,24 @@ fn hash(node: &Node) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vault::SecretName;
 
     fn value(name: &str) -> Node {
         Node::Value(SecretName::parse(name).unwrap())
+    }
+
+    /// As a lookup does it.
+    fn told(inodes: &mut Inodes, name: &str, size: u64) -> u64 {
+        let number = inodes.number(&value(name));
+        inodes.remember(&value(name), number, size);
+        number
     }
 
     #[test]
     fn numbers_outlive_the_table() {
         let mut first = Inodes::default();
         let mut second = Inodes::default();
-        second.remember(&value("other"), 0);
-        assert_eq!(first.remember(&value("db"), 0), second.remember(&value("DB"), 0));
+        told(&mut second, "other", 0);
+        assert_eq!(told(&mut first, "db", 0), told(&mut second, "DB", 0));
         // Written down, so that no release moves it under somebody's watch or bind mount.
         assert_eq!(first.number(&value("db")), 3_731_080_673_492_423);
     }
@@ -154,8 +165,8 @@ mod tests {
     #[test]
     fn a_number_leads_back_until_it_is_forgotten_as_often_as_it_was_told() {
         let mut inodes = Inodes::default();
-        let number = inodes.remember(&value("db"), 3);
-        assert_eq!(inodes.remember(&value("db"), 5), number);
+        let number = told(&mut inodes, "db", 3);
+        assert_eq!(told(&mut inodes, "db", 5), number);
         assert_eq!(inodes.number_and_size(&value("db")), (number, 5));
         inodes.forget(number, 1);
         assert_eq!(inodes.node(number), Some(value("db")));
@@ -169,7 +180,7 @@ mod tests {
         let mut inodes = Inodes::default();
         let number = inodes.number(&value("db"));
         inodes.places.insert(number, Known { node: value("squatter"), lookups: 1, size: 0 });
-        assert_eq!(inodes.remember(&value("db"), 0), number + 1);
+        assert_eq!(told(&mut inodes, "db", 0), number + 1);
         assert_eq!(inodes.node(number + 1), Some(value("db")));
     }
 }

@@ -82,6 +82,14 @@ impl Node {
         }
     }
 
+    /// The way to it from the mount's root, which is `/`.
+    pub fn path(&self) -> String {
+        match self.parent() {
+            Node::Root => format!("/{}", self.name()),
+            parent => format!("{}/{}", parent.path(), self.name()),
+        }
+    }
+
     /// Directory or file.
     pub fn kind(&self) -> FileKind {
         match self {

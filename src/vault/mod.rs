@@ -23,7 +23,7 @@ use futures_util::stream::BoxStream;
 pub use crate::sys::SecretBytes;
 pub use error::{Denial, Invalid, Permission, TokenRefusal, VaultError, VaultErrorKind};
 pub use name::{SecretName, VersionId};
-pub use secret::{Changes, DeletedItem, Item, NewSecret, OutContentType, Properties, Secret};
+pub use secret::{Changes, DeletedItem, Item, Listed, NewSecret, OutContentType, Properties, Secret};
 pub use tags::edit_tags;
 
 /// What a get found. `None`: the vault has no such secret, or no such version of it.
@@ -49,6 +49,12 @@ pub trait Vault: Send + Sync + 'static {
     /// A secret's value and properties: the newest version, or the given one
     /// (`GET /secrets/{name}/{version}`).
     fn get(&self, name: &SecretName, version: Option<VersionId>) -> impl Future<Output = Found> + Send;
+
+    /// The same, asked of the vault itself after this call: no cache answers, and no get that was sent
+    /// before.
+    fn get_now(&self, name: &SecretName, version: Option<VersionId>) -> impl Future<Output = Found> + Send {
+        self.get(name, version)
+    }
 
     /// The same in another form: only a certificate's PFX can be had, as PEM (`outContentType`, since
     /// api-version 2025-07-01).
@@ -111,9 +117,26 @@ pub trait Vault: Send + Sync + 'static {
         None
     }
 
+    /// The same for those who look at a secret without reading it: what is only looked at need not be kept
+    /// fresh.
+    fn peek(&self, name: &SecretName, version: Option<VersionId>) -> Option<Known<Found>> {
+        self.known(name, version)
+    }
+
     /// What [`secrets`](Self::secrets) says of one name, if that is known now: `Some` with `None` in it
     /// is a fresh listing without the name. Never waits; only a cache knows.
-    fn known_item(&self, _name: &SecretName) -> Option<Known<Option<Item>>> {
+    fn known_item(&self, _name: &SecretName) -> Option<Known<Option<Listed>>> {
+        None
+    }
+
+    /// How long ago the vault was asked what it then confirmed of a secret's value, or of its absence.
+    /// Never waits; only a cache knows.
+    fn age(&self, _name: &SecretName, _version: Option<VersionId>) -> Option<Duration> {
+        None
+    }
+
+    /// The same of the listing of secrets: how long ago the one that is shown was complete.
+    fn age_of_listing(&self) -> Option<Duration> {
         None
     }
 }

@@ -29,10 +29,6 @@ impl SecretName {
     pub fn is_spelled(&self, other: &str) -> bool {
         &*self.0 == other
     }
-
-    fn folded(&self) -> impl Iterator<Item = u8> {
-        self.0.bytes().map(|byte| byte.to_ascii_lowercase())
-    }
 }
 
 impl PartialEq for SecretName {
@@ -45,8 +41,12 @@ impl Eq for SecretName {}
 
 impl Hash for SecretName {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.folded().for_each(|byte| state.write_u8(byte));
-        state.write_u8(0xFF); // no name holds it: a terminator, as `str` has
+        // In one piece: hashers are slow byte by byte, and every request hashes names.
+        let mut folded = [0xFF; NAME_MAX + 1]; // no name holds 0xFF: a terminator, as `str` has
+        let folded = &mut folded[..=self.0.len()];
+        folded[..self.0.len()].copy_from_slice(self.0.as_bytes());
+        folded.make_ascii_lowercase();
+        state.write(folded);
     }
 }
 

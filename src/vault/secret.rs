@@ -1,8 +1,10 @@
 //! A secret and its properties, as the vault describes them.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
+use std::sync::Arc;
 
-use super::{SecretBytes, SecretName, VersionId};
+use super::{Page, SecretBytes, SecretName, VersionId};
 
 /// Everything the vault says of a version, save its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +78,34 @@ pub struct Item {
     pub version: Option<VersionId>,
     /// Its properties; in listings of secrets those of the newest version.
     pub properties: Properties,
+}
+
+/// An entry where it stands in its page: cheaper to hand about than the entry itself.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    page: Page,
+    at: usize,
+}
+
+impl Listed {
+    /// The entry at a place of the page, if there is one.
+    pub fn of(page: &Page, at: usize) -> Option<Listed> {
+        (at < page.len()).then(|| Listed { page: Arc::clone(page), at })
+    }
+}
+
+impl Deref for Listed {
+    type Target = Item;
+
+    fn deref(&self) -> &Item {
+        &self.page[self.at]
+    }
+}
+
+impl From<Listed> for Box<Item> {
+    fn from(listed: Listed) -> Box<Item> {
+        Box::new(Item::clone(&listed))
+    }
 }
 
 /// A soft-deleted secret.

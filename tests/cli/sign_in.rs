@@ -20,7 +20,7 @@ fn vault(credential: AppCredential) -> TestVault {
     let vault = TestVault::with(&[("db", "hunter2")]);
     vault.emulator.register(Application {
         client_id: "app".to_owned(),
-        credential,
+        credentials: vec![credential],
         permissions: vec![Permission::Get, Permission::List],
     });
     vault
@@ -105,7 +105,7 @@ fn a_client_certificate_signs_in() {
     let other = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
     fs::write(&pem, format!("{}{}", other.serialize_pem(), certificate.pem())).unwrap();
     let mut command = request(&vault);
-    is_refused(command.args(["--client-id", "app", "--client-certificate"]).arg(&pem), "AADSTS700027");
+    is_refused(command.args(["--client-id", "app", "--client-certificate"]).arg(&pem), "AADSTS700213");
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn managed_identity(vault: &TestVault, runtime: &Runtime) -> Serving {
     let identity = ManagedIdentity {
         client_id: "identity".to_owned(),
         permissions: vec![Permission::Get],
-        identity_header: "canary-header".to_owned().into(),
+        identity_header: Some("canary-header".to_owned().into()),
         imds: true,
     };
     runtime.block_on(vault.emulator.serve_managed_identity(LOOPBACK, identity)).unwrap()

@@ -176,3 +176,53 @@ fn a_machine_without_fuse_is_told_so() {
     assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/dev/fuse is missing"), "{}", shown(&output));
 }
+
+#[test]
+fn a_working_directory_that_is_gone_is_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let gone = folder.path().join("gone");
+    for arguments in [&["mount", "demo:", "here"][..], &["emulator", "--unix", "here"]] {
+        fs::create_dir(&gone).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "rmdir \"$PWD\" && exec \"$0\" \"$@\""]).arg(akvfs().get_program()).args(arguments);
+        shell.current_dir(&gone);
+        fails(shell, 2, &["\"here\"", "has been removed"]);
+    }
+    assert!(!Path::new("/here").exists());
+}
+
+#[test]
+fn the_exit_code_is_right_when_nobody_can_be_told() {
+    let unwritable = || fs::File::options().write(true).open("/dev/full").unwrap();
+    let cases: [(&[&str], i32); 4] = [
+        (&["mount", "ab", "/nonexistent"], 2),
+        (&["mount", "demo:", "/proc/version"], 1),
+        (&["unmount", "/proc"], 1),
+        (&["--frobnicate"], 2),
+    ];
+    for (arguments, code) in cases {
+        let status = akvfs().args(arguments).stdout(unwritable()).stderr(unwritable()).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}");
+        let (reader, closed) = std::io::pipe().unwrap();
+        drop(reader);
+        let status = akvfs().args(arguments).stdout(closed.try_clone().unwrap()).stderr(closed).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?}, closed");
+    }
+}
+
+#[test]
+fn too_few_open_files_are_named() {
+    let vault = TestVault::empty();
+    let limited = |limit: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("ulimit {limit} && exec \"$0\" \"$@\"")]);
+        shell.arg(akvfs().get_program()).args(["mount", "demo:"]).arg(mount_point(&vault));
+        shell
+    };
+    fails(limited("-n 40"), 1, &["only 40 files may be open", "LimitNOFILE"]);
+    assert_eq!(mount_type(&mount_point(&vault)), None);
+    let output = limited("-Sn 20").output().unwrap();
+    assert!(output.status.success(), "a soft limit is raised: {}", shown(&output));
+    let output = akvfs().arg("unmount").arg(mount_point(&vault)).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+}

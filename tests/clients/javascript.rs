@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::script::{node_modules, passes, script};
 use crate::vault::{Kind, Vault};
 
-fn scenario(vault: fn(Kind) -> Vault, kind: Kind) {
+pub(crate) fn scenario(vault: fn(Kind) -> Vault, kind: Kind) {
     let Some(modules) = node_modules() else { return };
     let vault = vault(kind);
     let mut node = Command::new("node");
@@ -22,11 +22,6 @@ fn the_javascript_client_finds_a_vault() {
 }
 
 #[test]
-fn the_javascript_client_waits_for_a_slow_vault() {
-    scenario(Vault::over_https, Kind::Slow);
-}
-
-#[test]
 fn the_javascript_client_passes_over_empty_pages() {
     scenario(Vault::over_https, Kind::Sparse);
 }
@@ -34,11 +29,6 @@ fn the_javascript_client_passes_over_empty_pages() {
 #[test]
 fn the_javascript_client_finds_a_vault_over_http() {
     scenario(Vault::over_http, Kind::Prompt);
-}
-
-#[test]
-fn the_javascript_client_waits_for_a_slow_vault_over_http() {
-    scenario(Vault::over_http, Kind::Slow);
 }
 
 #[test]

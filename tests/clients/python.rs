@@ -5,7 +5,7 @@ use std::process::Command;
 use crate::script::{passes, python, script};
 use crate::vault::{Kind, Vault};
 
-fn scenario(client: &str, kind: Kind) {
+pub(crate) fn scenario(client: &str, kind: Kind) {
     let Some(python) = python() else { return };
     let vault = Vault::over_https(kind);
     passes(Command::new(python).arg(script("scenario.py")).arg(client).arg(vault.line().to_string()));
@@ -17,11 +17,6 @@ fn the_blocking_python_client_finds_a_vault() {
 }
 
 #[test]
-fn the_blocking_python_client_waits_for_a_slow_vault() {
-    scenario("blocking", Kind::Slow);
-}
-
-#[test]
 fn the_blocking_python_client_passes_over_empty_pages() {
     scenario("blocking", Kind::Sparse);
 }
@@ -29,11 +24,6 @@ fn the_blocking_python_client_passes_over_empty_pages() {
 #[test]
 fn the_asyncio_python_client_finds_a_vault() {
     scenario("asyncio", Kind::Prompt);
-}
-
-#[test]
-fn the_asyncio_python_client_waits_for_a_slow_vault() {
-    scenario("asyncio", Kind::Slow);
 }
 
 #[test]

@@ -11,7 +11,7 @@ import time
 from datetime import datetime, timezone
 
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.keyvault.secrets import SecretClient
 from azure.keyvault.secrets.aio import SecretClient as AsyncSecretClient
 
@@ -111,12 +111,13 @@ async def refused(call, status, code):
         raise AssertionError(f"no {code}")
 
 
-async def until_readable(vault, name):
+async def until_not(kind, call):
+    """Calls until the outcome is another one than this refusal."""
     end = time.monotonic() + PATIENCE
     while True:
         try:
-            return await vault.get_secret(name)
-        except ResourceNotFoundError:
+            return await call()
+        except kind:
             assert time.monotonic() < end
             await asyncio.sleep(0.1)
 
@@ -212,7 +213,8 @@ async def purge(vault):
     for name in ["plain", "disabled"]:
         await vault.purge_deleted_secret(name)
         await refused(vault.get_deleted_secret(name), 404, "SecretNotFound")
-    same((await vault.set_secret("disabled", "reborn")).value, "reborn")
+    reborn = await until_not(ResourceExistsError, lambda: vault.set_secret("disabled", "reborn"))
+    same(reborn.value, "reborn")
     same(len(await vault.items("list_properties_of_secret_versions", "disabled")), 1)
 
 
@@ -230,9 +232,10 @@ async def scenario(vault):
     await refused(vault.restore_secret_backup(backup), 409, "Conflict")
     await delete(vault)
     await purge(vault)
-    same(times(await vault.restore_secret_backup(backup)), times(latest.properties))
+    restored = await until_not(ResourceExistsError, lambda: vault.restore_secret_backup(backup))
+    same(times(restored), times(latest.properties))
     await recover(vault, full)
-    restored = await until_readable(vault, "plain")
+    restored = await until_not(ResourceNotFoundError, lambda: vault.get_secret("plain"))
     same((restored.value, times(restored.properties)), ("third", times(latest.properties)))
     again = await vault.items("list_properties_of_secret_versions", "plain")
     same([*map(times, again)], [*map(times, versions)])

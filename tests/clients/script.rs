@@ -25,9 +25,9 @@ fn place(variable: &str, convention: &str) -> PathBuf {
 /// A Python that has the client; `None` if there is none, which has been said.
 pub(crate) fn python() -> Option<PathBuf> {
     let python = place("AKVFS_TEST_PYTHON", "target/venv/bin/python");
-    let probe = Command::new(&python).args(["-c", "import aiohttp, azure.keyvault.secrets"]).output();
+    let probe = Command::new(&python).args(["-c", "import aiohttp, azure.identity, azure.keyvault.secrets"]).output();
     if !probe.is_ok_and(|output| output.status.success()) {
-        missing("Python's azure-keyvault-secrets and aiohttp: see CONTRIBUTING.md");
+        missing("Python's azure-keyvault-secrets, azure-identity and aiohttp: see CONTRIBUTING.md");
         return None;
     }
     Some(python)

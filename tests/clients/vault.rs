@@ -12,13 +12,12 @@ use crate::support::akvfs;
 const EMPTY_PAGES: u32 = 120;
 /// Files in the folder of a vault.
 const CONTROL: &str = "control";
-const SOCKET: &str = "socket";
 
 /// What the scenario has to cope with.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Kind {
     Prompt,
-    /// Deletions, recoveries and restores take 4 s.
+    /// Deletions, recoveries, restores and purges take 4 s.
     Slow,
     /// Before each page of a list there are 120 empty ones.
     Sparse,
@@ -27,7 +26,7 @@ pub(crate) enum Kind {
 impl Kind {
     fn flags(self) -> &'static [&'static str] {
         match self {
-            Kind::Slow => &["--deletion-delay", "4s", "--recovery-delay", "4s"],
+            Kind::Slow => &["--deletion-delay", "4s", "--recovery-delay", "4s", "--purge-delay", "4s"],
             Kind::Prompt | Kind::Sparse => &[],
         }
     }
@@ -39,7 +38,8 @@ impl Kind {
 
 /// A running emulator; it ends when this is dropped.
 pub(crate) struct Vault {
-    process: Child,
+    /// `None` if the process is somebody else's.
+    process: Option<Child>,
     folder: TempDir,
     line: Value,
 }
@@ -50,14 +50,18 @@ impl Vault {
         Vault::of(kind, &[])
     }
 
-    /// Serves http on a Unix socket.
+    /// Serves http on a port of its own.
     pub(crate) fn over_http(kind: Kind) -> Vault {
-        let vault = Vault::of(kind, &["--unix", SOCKET]);
-        let socket = vault.path(SOCKET);
-        vault.with("socket", json!(socket))
+        Vault::of(kind, &["--http", "127.0.0.1:0"])
     }
 
-    fn of(kind: Kind, flags: &[&str]) -> Vault {
+    /// One that runs already, by the line that it printed.
+    pub(crate) fn elsewhere(line: &str) -> Vault {
+        let (line, folder) = (serde_json::from_str(line).unwrap(), tempfile::tempdir().unwrap());
+        Vault { process: None, folder, line }
+    }
+
+    pub(crate) fn of(kind: Kind, flags: &[&str]) -> Vault {
         let folder = tempfile::tempdir().unwrap();
         let mut command = akvfs();
         command.current_dir(&folder).args(["emulator", "--control", CONTROL]).args(kind.flags()).args(flags);
@@ -74,7 +78,7 @@ impl Vault {
         let mut line = String::new();
         BufReader::new(process.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         let line = serde_json::from_str(&line).expect("the emulator says how to reach it");
-        Vault { process, folder, line }
+        Vault { process: Some(process), folder, line }
     }
 
     /// Tells the scenario one thing more, or another thing.
@@ -98,18 +102,25 @@ impl Vault {
         self.line[key].as_str().unwrap()
     }
 
+    /// What is in a file that the line names.
+    pub(crate) fn content(&self, key: &str) -> String {
+        std::fs::read_to_string(self.text(key)).unwrap()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     pub(crate) fn process_id(&self) -> u32 {
-        self.process.id()
+        self.process.as_ref().unwrap().id()
     }
 }
 
 impl Drop for Vault {
     fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.process.id().to_string()).status();
-        let _ = self.process.wait();
+        if let Some(process) = &mut self.process {
+            let _ = Command::new("kill").arg(process.id().to_string()).status();
+            let _ = process.wait();
+        }
     }
 }

@@ -95,6 +95,18 @@ async fn certificates_differ_by_api_version() {
     assert!(refused.text.contains("The 'Unsupported' to 'PEM' transformation is not supported."), "{}", refused.text);
 }
 
+#[cfg(not(feature = "pfx"))]
+#[tokio::test]
+async fn a_vault_built_without_pfx_to_pem_says_so() {
+    let served = empty().await;
+    let content_type = Some("application/x-pkcs12".to_owned());
+    served.vault.put("pfx", NewSecret { managed: true, content_type, ..NewSecret::from("any") }).unwrap();
+    let asked = "api-version=2025-07-01&outContentType=application/x-pem-file";
+    let refused = served.client.get(&format!("/secrets/pfx?{asked}")).await;
+    assert_eq!(refused.verdict(), "400 BadParameter");
+    assert!(refused.text.contains("feature `pfx`"), "{}", refused.text);
+}
+
 #[tokio::test]
 async fn an_update_merges_attributes_and_replaces_tags() {
     let served = empty().await;
@@ -143,7 +155,7 @@ async fn expiry_and_not_before_do_not_stop_a_read() {
 
 #[tokio::test]
 async fn purge_protection_leaves_only_time() {
-    let options = Options { retention_days: 7, purge_protection: true, ..Options::default() };
+    let options = Options { retention_days: Some(7), purge_protection: true, ..Options::default() };
     let served = serve(Emulator::with_options("protected", options)).await;
     served.client.put("/secrets/a", "1").await;
     let deleted = served.client.send("DELETE", "/secrets/a", None).await.json();

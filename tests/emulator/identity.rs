@@ -95,7 +95,7 @@ async fn with_applications() -> (Emulator, akvfs::emulator::Serving, Client) {
     let vault = Emulator::in_memory("test-vault");
     let application = |client_id: &str, credential| Application {
         client_id: client_id.into(),
-        credential,
+        credentials: vec![credential],
         permissions: vec![Permission::List],
     };
     vault.register(application("by-secret", AppCredential::Secret("s3cret&=".to_owned().into())));
@@ -130,7 +130,12 @@ async fn a_wrong_sign_in_is_refused_as_entra_does() {
             401,
             7000215,
         ),
-        (vault.tenant(), format!("grant_type=client_credentials&{scope}&client_id=by-assertion"), 401, 700213),
+        (
+            vault.tenant(),
+            format!("grant_type=client_credentials&{scope}&client_id=by-assertion&client_assertion=x"),
+            401,
+            700213,
+        ),
         (vault.tenant(), format!("grant_type=client_credentials&{scope}&client_id=nobody"), 400, 700016),
         (vault.tenant(), format!("grant_type=password&{scope}"), 400, 70003),
         (
@@ -159,7 +164,7 @@ async fn managed_identities_come_in_both_styles() {
     let identity = |imds| ManagedIdentity {
         client_id: "identity".into(),
         permissions: Permission::ALL.to_vec(),
-        identity_header: "header-secret".to_owned().into(),
+        identity_header: Some("header-secret".to_owned().into()),
         imds,
     };
     let serving = vault.serve_managed_identity(LOOPBACK, identity(true)).await.unwrap();

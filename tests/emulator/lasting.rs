@@ -78,6 +78,28 @@ fn a_store_has_one_writer_and_one_key() {
 }
 
 #[test]
+fn a_vault_keeps_its_retention_and_its_purge_protection() {
+    let directory = tempfile::tempdir().unwrap();
+    let open_for = |retention_days: Option<u32>, purge_protection: bool| {
+        let options = Options { retention_days, purge_protection, ..Options::default() };
+        Emulator::open("kept", directory.path(), &MasterKey::from([7; 32]), options)
+    };
+    let level = |vault: Emulator| {
+        vault.put("a", "1".into()).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let level = runtime.block_on(async { serve(vault).await.client.get("/secrets/a").await.json() });
+        drop(runtime);
+        let (level, days) = (&level["attributes"]["recoveryLevel"], &level["attributes"]["recoverableDays"]);
+        (level.as_str().unwrap().to_owned(), days.as_u64().unwrap())
+    };
+    assert_eq!(level(open_for(Some(7), false).unwrap()), ("CustomizedRecoverable+Purgeable".to_owned(), 7));
+    let refused = open_for(Some(90), false).unwrap_err().to_string();
+    assert!(refused.contains("keeps deleted secrets for 7 days"), "{refused}");
+    assert_eq!(level(open_for(Some(7), true).unwrap()), ("CustomizedRecoverable".to_owned(), 7));
+    assert_eq!(level(open_for(None, false).unwrap()), ("CustomizedRecoverable".to_owned(), 7));
+}
+
+#[test]
 fn a_damaged_store_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("vault.redb");

@@ -13,6 +13,7 @@ mod identity;
 mod lasting;
 mod listening;
 mod model;
-mod official;
+#[cfg(feature = "pfx")]
+mod pem;
 mod recording;
 mod replay;

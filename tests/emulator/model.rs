@@ -188,7 +188,7 @@ async fn run(steps: &[Step]) -> Result<(), TestCaseError> {
     let vault = Emulator::with_options(
         "model",
         Options {
-            retention_days: RETENTION_DAYS,
+            retention_days: Some(RETENTION_DAYS),
             deletion_delay: delay,
             recovery_delay: delay,
             purge_delay: delay,

@@ -94,7 +94,7 @@ fn options(recording: &[Exchange]) -> Options {
         u32::try_from(span / 86_400).ok()
     });
     let custom = bodies.clone().any(|body| body["attributes"]["recoveryLevel"] == "CustomizedRecoverable+Purgeable");
-    let retention_days = days.unwrap_or(if custom { 7 } else { 90 });
+    let retention_days = days.or(custom.then_some(7));
     let delays = Options { deletion_delay: DELAY, recovery_delay: DELAY, purge_delay: DELAY, ..Options::default() };
     Options { retention_days, ..delays }
 }

@@ -9,46 +9,13 @@ use std::thread;
 
 use akvfs::emulator::{Fault, Operation};
 
+use crate::foreground::Foreground;
 use crate::support::{Helper, Mounted, PATIENCE, TestVault, akvfs, has_program, mount_type, needs_fuse, shown, until};
-
-/// A mount in the foreground, whose process the test holds.
-struct Foreground {
-    process: Helper,
-    mount: Mounted,
-}
-
-impl Foreground {
-    fn of(vault: &TestVault) -> Foreground {
-        needs_fuse();
-        let folder = tempfile::tempdir().unwrap();
-        let directory = folder.path().join("mount");
-        let mut command = vault.mount_command(&directory);
-        let process = command.arg("--foreground").stderr(Stdio::null()).spawn();
-        let process = Helper(process.unwrap());
-        until("the mount is there", || mount_type(&directory).is_some());
-        until("it answers", || fs::read_dir(directory.join("values")).is_ok());
-        Foreground { process, mount: Mounted { folder, directory } }
-    }
-
-    fn signal(&self, name: &str) {
-        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.process.0.id().to_string()).status();
-        assert!(kill.unwrap().success());
-    }
-
-    fn ends(&mut self) -> Option<i32> {
-        let mut status = None;
-        until("the process has ended", || {
-            status = self.process.0.try_wait().unwrap();
-            status.is_some()
-        });
-        status.unwrap().code()
-    }
-}
 
 #[test]
 fn a_signal_unmounts_and_ends_with_0() {
     let vault = TestVault::with(&[("db", "x")]);
-    for signal in ["TERM", "INT"] {
+    for signal in ["TERM", "INT", "QUIT"] {
         let mut foreground = Foreground::of(&vault);
         foreground.signal(signal);
         assert_eq!(foreground.ends(), Some(0), "{signal}");
@@ -267,4 +234,62 @@ fn the_unit_is_one_that_systemd_accepts() {
     fs::write(&installed, text).unwrap();
     let output = Command::new("systemd-analyze").arg("verify").arg(&installed).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", shown(&output));
+}
+
+/// `mount -t akvfs` runs the command under the name that mount(8) looks for.
+fn as_helper(folder: &Path) -> Command {
+    let helper = folder.join("mount.akvfs");
+    std::os::unix::fs::symlink(fs::canonicalize(akvfs().get_program()).unwrap(), &helper).unwrap();
+    Command::new(helper)
+}
+
+#[test]
+fn mount_akvfs_mounts_as_a_line_of_fstab_says() {
+    let mount = Mounted::by(|directory| {
+        let mut helper = as_helper(directory.parent().unwrap());
+        helper.args(["demo:".as_ref(), directory.as_os_str()]);
+        helper.args(["-o", "rw,nosuid,_netdev,x-systemd.automount,file_mode=0440", "-t", "akvfs"]);
+        helper
+    });
+    assert_eq!(mount.shell("stat -c %a values/empty"), "440\n");
+}
+
+#[test]
+fn a_failure_of_mount_akvfs_is_32() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut helper = as_helper(folder.path());
+    for (arguments, words) in [
+        (&["demo:", "/nonexistent/d", "-o", "no_such_option"][..], "--no-such-option"),
+        (&["my-vault", "/nonexistent/d"], "--token-file"),
+        (&["demo:", "/proc/version"], "not a directory"),
+    ] {
+        let output = Command::new(helper.get_program()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(32), "{}", shown(&output));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(words), "{}", shown(&output));
+    }
+    let output = helper.args(["demo:", "/proc/version", "-f"]).output().unwrap();
+    assert!(output.status.success(), "only a trial: {}", shown(&output));
+}
+
+#[test]
+fn a_quiet_unmount_of_nothing_succeeds() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = akvfs().args(["unmount", "--quiet"]).arg(folder.path()).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", shown(&output));
+}
+
+#[test]
+fn a_local_vault_can_be_mounted_again_as_soon_as_it_is_unmounted() {
+    needs_fuse();
+    let state = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let directory = folder.path().join("mount");
+    for _ in 0..3 {
+        let mut mount = akvfs();
+        mount.env_remove("STATE_DIRECTORY").env("XDG_STATE_HOME", state.path()).args(["mount", "local:"]);
+        let output = mount.arg(&directory).output().unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+        let output = akvfs().arg("unmount").arg(&directory).output().unwrap();
+        assert!(output.status.success(), "{}", shown(&output));
+    }
 }

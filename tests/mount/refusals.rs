@@ -75,7 +75,7 @@ fn nothing_can_be_changed_on_a_read_only_mount() {
 #[test]
 fn a_refused_token_is_replaced_by_the_files_new_one_and_never_sent_again() {
     let vault = TestVault::with(&[("db", "x")]);
-    let mount = vault.mount_with(&["--ttl", "0s"]);
+    let mount = vault.mount_with(&["--ttl", "0s", "--stale-if-error", "0s"]);
     fs::write(vault.path("token"), vault.emulator.issue_token(2 * HOUR)).unwrap();
     vault.emulator.faults().queue(Fault::ExpiredToken.on(Operation::GetSecret));
     assert_eq!(fs::read(mount.path("values/db")).unwrap(), b"x");
@@ -91,7 +91,7 @@ fn a_refused_token_is_replaced_by_the_files_new_one_and_never_sent_again() {
 #[test]
 fn a_fifo_in_the_token_files_place_blocks_nobody_while_the_old_token_is_good() {
     let vault = TestVault::with(&[("a", "x"), ("b", "x"), ("c", "x")]);
-    let mount = vault.mount_with(&["--ttl", "0s"]);
+    let mount = vault.mount_with(&["--ttl", "0s", "--stale-if-error", "0s"]);
     fs::rename(vault.path("token"), vault.path("kept")).unwrap();
     assert!(std::process::Command::new("mkfifo").arg(vault.path("token")).status().unwrap().success());
     std::thread::scope(|scope| {

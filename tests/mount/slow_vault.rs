@@ -104,3 +104,26 @@ fn a_signal_ends_a_waiting_call() {
         until("the request has ended", || vault.emulator.faults().hanging() == 0);
     }
 }
+
+#[test]
+fn many_waiting_calls_delay_neither_a_signal_nor_a_read() {
+    let vault = TestVault::with(&[("cached", "c"), ("slow", "s")]);
+    let mount = vault.mount_with(&["--deadline", "1m"]);
+    fs::read(mount.path("values/cached")).unwrap();
+    // With a listing no lookup has to wait, in whose way the kernel would hold up the others.
+    assert_eq!(fs::read_dir(mount.path("values")).unwrap().count(), 2);
+    vault.emulator.faults().queue(Fault::Hang.on(Operation::GetSecret));
+    thread::scope(|scope| {
+        let readers: Vec<_> = (0..200).map(|_| scope.spawn(|| fs::read(mount.path("values/slow")))).collect();
+        vault.until_hanging(1);
+        let mut cat = Command::new("cat").arg(mount.path("values/slow")).stdout(Stdio::null()).spawn().unwrap();
+        let calls = || fs::read_to_string(format!("/proc/{}/syscall", cat.id())).unwrap_or_default();
+        let opening = format!("{} ", libc::SYS_openat);
+        until("cat waits for the file", || calls().starts_with(&opening) && calls().contains(" 0x"));
+        at_once("a cached read", || assert_eq!(fs::read(mount.path("values/cached")).unwrap(), b"c"));
+        cat.kill().unwrap();
+        at_once("SIGKILL", || cat.wait().unwrap());
+        vault.emulator.faults().release();
+        readers.into_iter().for_each(|reader| assert_eq!(reader.join().unwrap().unwrap(), b"s"));
+    });
+}

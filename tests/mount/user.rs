@@ -4,11 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::support::{TestVault, akvfs, has_program, missing, mount_type, shown};
+use crate::support::{Helper, TestVault, akvfs, has_program, missing, mount_type, shown, until};
 
 const USER: u32 = 65534;
 
@@ -118,4 +118,28 @@ fn what_a_user_lacks_is_named() {
     assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/etc/fuse.conf"), "{}", shown(&output));
     assert_eq!(mount_type(&world.directory()), None);
+}
+
+#[test]
+fn a_mount_of_another_users_is_named_live_or_dead() {
+    if !can_play_a_user() {
+        return;
+    }
+    let world = UsersWorld::new();
+    let directory = world.directory();
+    let mut mount = world.mount_command();
+    let process = mount.arg("--foreground").uid(USER).gid(USER).env("HOME", "/nonexistent").stderr(Stdio::null());
+    let mut process = Helper(process.spawn().unwrap());
+    until("the mount is there", || mount_type(&directory).is_some());
+    for state in ["live", "dead"] {
+        let output = world.vault.mount_command(&directory).output().unwrap();
+        assert_eq!(output.status.code(), Some(5), "{state}: {}", shown(&output));
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(told.contains("only user 65534 may look into") && told.contains("akvfs unmount"), "{state}: {told}");
+        process.0.kill().unwrap();
+        process.0.wait().unwrap();
+    }
+    let output = akvfs().arg("unmount").arg(&directory).output().unwrap();
+    assert!(output.status.success(), "{}", shown(&output));
+    assert_eq!(mount_type(&directory), None);
 }

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# What akvfs adds to the cost of a FUSE filesystem in C that does nothing but answer from memory.
+#
+#   benches/floor.sh [FLOOR]     FLOOR: folder with libfuse_floor.c and fsbench.c [default: ../shared/bench]
+#
+# Both are mounted at once and measured in turns, in one run: figures are medians in microseconds, and
+# only their ratio means something. Needs root, two CPUs, gcc, curl, python3 and libfuse3-dev. Other
+# load on the machine shows up in the figures.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+floor=$(realpath "${1:-../shared/bench}")
+rounds=${ROUNDS:-7}
+akvfs=${AKVFS:-target/release/akvfs}
+
+work=$(mktemp -d)
+cleanup() {
+    for mount in "$work"/*/; do umount -l "$mount" 2>/dev/null || true; done
+    [ -z "$(jobs -p)" ] || kill $(jobs -p) 2>/dev/null || true
+    wait
+    rm -rf "$work"
+}
+trap cleanup EXIT
+
+# shellcheck disable=SC2046
+gcc -O2 "$floor/libfuse_floor.c" -o "$work/floor-fs" $(pkg-config --cflags --libs fuse3)
+gcc -O2 -pthread "$floor/fsbench.c" -o "$work/fsbench"
+# Opens, reads and closes one file now and then, as most programs do.
+cat >"$work/paced.py" <<'PYTHON'
+import os, statistics, sys, time
+names = [os.path.join(sys.argv[1], name) for name in sorted(os.listdir(sys.argv[1]))][:1000]
+took = []
+for name in names:
+    time.sleep(0.001)
+    start = time.perf_counter_ns()
+    file = os.open(name, os.O_RDONLY); os.read(file, 65536); os.close(file)
+    took.append(time.perf_counter_ns() - start)
+print(statistics.median(took) / 1000)
+PYTHON
+
+# A vault with COUNT secrets of 32 bytes, mounted at $work/akvfs-COUNT; the floor beside it.
+mount_both() {
+    local count=$1 vault=$work/vault-$1 name
+    mkdir "$work/akvfs-$count" "$work/floor-$count"
+    "$akvfs" emulator --control "$vault.control" --ca-out "$vault.pem" --token-out "$vault.token" >"$vault.line" &
+    until [ -s "$vault.line" ]; do sleep 0.05; done
+    for name in $(seq -f %05g 0 $((count - 1))); do
+        printf 'next\nunix-socket = "%s"\nurl = "http://vault/secrets/secret-%s"\ndata = "{\\"value\\":\\"%032d\\"}"\noutput = "/dev/null"\n' \
+            "$vault.control" "$name" 1
+    done | tail -n +2 >"$vault.curl"
+    curl -sS --config "$vault.curl"
+    "$akvfs" mount "$(python3 -c 'import json, sys; print(json.load(sys.stdin)["url"])' <"$vault.line")" "$work/akvfs-$count" \
+        --foreground --log-level error --ca-bundle "$vault.pem" --token-file "$vault.token" \
+        --no-verify-challenge-resource --ttl 1day ${FLAGS:-} &
+    daemon=$!
+    until mountpoint -q "$work/akvfs-$count"; do sleep 0.05; done
+    mkdir "$work/values-$count"
+    mount --bind "$work/akvfs-$count/values" "$work/values-$count" # as deep a path as the floor's
+    "$work/floor-fs" "$work/floor-$count" --files "$count" --ttl 86400 --open "${FLOOR_OPEN:-direct}" --readdirplus &
+    stand_in=$!
+    until mountpoint -q "$work/floor-$count"; do sleep 0.05; done
+    cat "$work/values-$count"/* "$work/floor-$count"/* >/dev/null
+}
+
+# median WHAT FLOOR-FIGURES AKVFS-FIGURES
+report() {
+    python3 - "$@" <<'PYTHON'
+import statistics, sys
+what, floor, ours = sys.argv[1], *[list(map(float, figures.split())) for figures in sys.argv[2:4]]
+floor, ours = statistics.median(floor), statistics.median(ours)
+print(f"{what:<44} {floor:9.2f} {ours:9.2f}   {ours / floor:.2f}")
+PYTHON
+}
+
+# compare WHAT COMMAND...: the directory is the command's last word.
+compare() {
+    local what=$1 count=$2 round theirs='' ours=''
+    shift 2
+    for round in $(seq "$rounds"); do
+        theirs+=" $("$@" "$work/floor-$count")"
+        ours+=" $("$@" "$work/values-$count")"
+    done
+    report "$what" "$theirs" "$ours"
+}
+
+pin() { for process in "$daemon" "$stand_in"; do taskset -apc "$1" "$process" >/dev/null; done; }
+
+printf '%-44s %9s %9s   %s\n' 'microseconds, median' floor akvfs ratio
+mount_both 1000
+pin 1
+compare 'open+read+close, one CPU' 1000 taskset -c 1 "$work/fsbench" orc -s 32
+compare 'stat, one CPU' 1000 taskset -c 1 "$work/fsbench" stat
+pin 0
+compare 'open+read+close, across CPUs' 1000 taskset -c 1 "$work/fsbench" orc -s 32
+pin 0-1
+compare 'open+read+close, unpinned' 1000 "$work/fsbench" orc -s 32
+compare 'open+read+close, 4 clients' 1000 "$work/fsbench" orc -s 32 -t 4
+compare 'stat, 4 clients' 1000 "$work/fsbench" stat -t 4
+pin 1
+compare 'open+read+close, 1 ms apart, one CPU' 1000 taskset -c 1 python3 "$work/paced.py"
+pin 0-1
+compare 'open+read+close, 1 ms apart, unpinned' 1000 python3 "$work/paced.py"
+mount_both 10000
+pin 1
+compare 'listing with stat, per entry of 10,000' 10000 taskset -c 1 "$work/fsbench" ls -n 3

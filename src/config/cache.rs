@@ -1,0 +1,32 @@
+//! What the flags about the cache mean.
+
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit};
+
+use super::UsageError;
+use crate::cache::CacheSettings;
+use crate::cli::CacheArgs;
+
+/// The default of `--cache-bytes`, however much may be locked: a cache of a few values is worth having,
+/// and one of more than this is to be asked for.
+const BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(64 << 20);
+
+/// What the flags mean.
+pub(super) fn settings(args: &CacheArgs) -> Result<CacheSettings, UsageError> {
+    if args.cache_entries == 0 {
+        return Err(UsageError::NoCache);
+    }
+    Ok(CacheSettings {
+        ttl: args.ttl,
+        negative_ttl: args.negative_ttl,
+        stale_if_error: args.stale_if_error,
+        entries: args.cache_entries,
+        bytes: args.cache_bytes.unwrap_or_else(default_bytes),
+    })
+}
+
+/// As many as may be locked in memory (`RLIMIT_MEMLOCK`, getrlimit(2)).
+fn default_bytes() -> usize {
+    let lockable = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(0, |(soft, _)| soft);
+    let lockable = if lockable == RLIM_INFINITY { u64::MAX } else { lockable };
+    usize::try_from(lockable.clamp(*BYTES.start(), *BYTES.end())).unwrap_or(usize::MAX)
+}
