@@ -61,7 +61,7 @@ fn vault() -> Emulator {
     put("deleted", "3".into());
     put("managed", super::NewSecret { managed: true, ..super::NewSecret::from("4") });
     if let Some(name) = super::model::SecretName::parse("deleted") {
-        drop(emulator.inner.vault.lock().delete(&name, emulator.clock().now()));
+        drop(emulator.inner.vault.write().delete(&name, emulator.clock().now()));
     }
     emulator
 }
@@ -184,7 +184,7 @@ mod tests {
     fn sound() -> (Vec<u8>, Vec<u8>) {
         let emulator = vault();
         let now = emulator.clock().now();
-        let mut vault = emulator.inner.vault.lock();
+        let mut vault = emulator.inner.vault.write();
         let name = SecretName::parse("a").unwrap();
         let new = super::super::NewSecret {
             tags: Some([("t".into(), "u".into())].into()),

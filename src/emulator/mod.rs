@@ -49,7 +49,7 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::oneshot;
 
 pub use access::{AccessModel, Permission};
@@ -101,7 +101,7 @@ pub struct Emulator {
 
 struct Inner {
     name: String,
-    vault: Mutex<rules::Vault>,
+    vault: RwLock<rules::Vault>,
     /// `None` keeps the vault in memory alone.
     store: Option<store::Store>,
     clock: Clock,
@@ -151,7 +151,7 @@ impl Emulator {
         let inner = Inner {
             name: name.to_owned(),
             backups: backup::BackupKey::new(key.subkey("backups"), &vault.options.geography),
-            vault: Mutex::new(vault),
+            vault: RwLock::new(vault),
             store,
             clock: Clock::system(),
             tokens: tokens::TokenSigner::new(&key.subkey("tokens"), &random::guid_of(tenant)),
@@ -199,7 +199,7 @@ impl Emulator {
             return Err(EmulatorError::NotKept);
         }
         let kept = {
-            let mut vault = self.inner.vault.lock();
+            let mut vault = self.inner.vault.write();
             let put = if secret.managed { rules::Vault::add_version } else { rules::Vault::set };
             let put = put(&mut vault, &name, secret, id, now).map(|_| ());
             put.map_err(|refusal| EmulatorError::Refused(refusal.message))?;
@@ -220,9 +220,19 @@ impl Emulator {
     /// Sees to it that the vault is kept as it now is; tells once it is. `None` where it is already.
     fn keep(&self, vault: &mut rules::Vault) -> Option<oneshot::Receiver<bool>> {
         let changes = vault.take_changes();
-        let store = self.inner.store.as_ref().filter(|store| !changes.is_empty() || !store.is_level())?;
+        if changes.is_empty() { self.catch_up(vault) } else { self.tell_when_kept(vault, &changes) }
+    }
+
+    /// Tells once what this vault shows is on the disk. `None` where it is already.
+    fn catch_up(&self, vault: &rules::Vault) -> Option<oneshot::Receiver<bool>> {
+        let is_level = self.inner.store.as_ref().is_none_or(store::Store::is_level);
+        if is_level { None } else { self.tell_when_kept(vault, &[]) }
+    }
+
+    fn tell_when_kept(&self, vault: &rules::Vault, changes: &[rules::Change]) -> Option<oneshot::Receiver<bool>> {
         let (tell, kept) = oneshot::channel();
-        store.write(vault, &changes, Box::new(move |on_disk| tell.send(on_disk).unwrap_or_default()));
+        let acknowledge = Box::new(move |on_disk| tell.send(on_disk).unwrap_or_default());
+        self.inner.store.as_ref()?.write(vault, changes, acknowledge);
         Some(kept)
     }
 
@@ -310,7 +320,7 @@ impl Emulator {
         &self.inner.clock
     }
 
-    /// What clients asked since the start or the last clearing, in order of arrival.
+    /// What clients asked since the start or the last clearing, in order of arrival; the last 20,000.
     pub fn requests(&self) -> Vec<RequestSeen> {
         self.inner.requests.all()
     }

@@ -218,8 +218,9 @@ pub(super) struct Version {
 #[derive(Clone, Debug)]
 pub(super) struct Secret {
     pub(super) name: SecretName,
-    /// In the order lists show them: by identifier, not by time.
-    pub(super) versions: BTreeMap<VersionId, Version>,
+    /// In the order lists show them: by identifier, not by time. Boxed, since a map makes room for eleven
+    /// at once, and most secrets have one.
+    pub(super) versions: BTreeMap<VersionId, Box<Version>>,
     /// Two versions can share a second, so the newest is remembered rather than computed.
     pub(super) latest: VersionId,
     pub(super) state: State,

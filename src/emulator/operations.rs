@@ -9,6 +9,7 @@ use super::backup::BackupKey;
 use super::errors::Refusal;
 use super::faults::Fault;
 use super::model::{SecretName, UnixTime, VersionId};
+use super::options::Options;
 use super::paging::{Cursor, Page, page_size};
 use super::pem;
 use super::random;
@@ -17,23 +18,24 @@ use super::rules::{Found, Vault};
 use super::service::{Asked, Call};
 use super::wire::{self, Bundle, Context, List};
 
-/// Carries out one operation on the vault as it stands now.
-pub(super) fn run(emulator: &Emulator, vault: &mut Vault, call: &Call<'_>, body: &[u8]) -> Result<Answer, Refusal> {
-    let (asked, target) = (call.asked, call.target);
-    let api_version = asked.api_version()?;
+/// Carries out an operation that leaves the vault as it is.
+pub(super) fn read(emulator: &Emulator, vault: &Vault, call: &Call<'_>) -> Result<Answer, Refusal> {
+    let operation = Operate::new(emulator, &vault.options, call)?;
+    match call.target.operation {
+        Operation::GetSecret => operation.get(vault),
+        Operation::GetDeletedSecret => operation.get_deleted(vault),
+        Operation::BackupSecret => operation.backup(vault, &emulator.inner.backups),
+        _ => operation.list(vault, call.fault),
+    }
+}
+
+/// Carries out an operation that changes the vault.
+pub(super) fn write(emulator: &Emulator, vault: &mut Vault, call: &Call<'_>, body: &[u8]) -> Result<Answer, Refusal> {
     let options = vault.options.clone();
-    access::authorize(options.access, emulator.name(), call.claims, target)?;
-    let context = Context { origin: &asked.origin, api_version, options: &options };
-    let operation = Operate { asked, target, now: call.now, context };
-    let backups = &emulator.inner.backups;
-    match target.operation {
-        Operation::BackupSecret => operation.backup(vault, backups),
-        Operation::RestoreSecret => operation.restore(vault, backups, body),
-        list if list.is_list() => operation.list(vault, call.fault),
-        _ => match operation.read(vault)? {
-            Some(answer) => Ok(answer),
-            None => operation.write(vault, body),
-        },
+    let operation = Operate::new(emulator, &options, call)?;
+    match call.target.operation {
+        Operation::RestoreSecret => operation.restore(vault, &emulator.inner.backups, body),
+        _ => operation.write(vault, body),
     }
 }
 
@@ -45,22 +47,27 @@ struct Operate<'a> {
     context: Context<'a>,
 }
 
-impl Operate<'_> {
-    fn read(&self, vault: &Vault) -> Result<Option<Answer>, Refusal> {
-        let bundle = match self.target.operation {
-            Operation::GetSecret => {
-                let found = vault.get(&self.name()?, self.version()?, self.now)?;
-                let pem = self.in_the_form_asked_for(found)?;
-                let bundle = Bundle::with_value(found, &self.context);
-                let bundle = pem.iter().fold(bundle, |bundle, pem| bundle.in_pem(pem));
-                return Ok(Some(Answer::json(200, wire::to_json(&bundle))));
-            }
-            Operation::GetDeletedSecret => {
-                Bundle::without_value(vault.get_deleted(&self.name()?, self.now)?, &self.context)
-            }
-            _ => return Ok(None),
-        };
-        Ok(Some(Answer::json(200, wire::to_json(&bundle))))
+impl<'a> Operate<'a> {
+    /// Refuses what the token does not allow.
+    fn new(emulator: &Emulator, options: &'a Options, call: &Call<'a>) -> Result<Self, Refusal> {
+        let (asked, target) = (call.asked, call.target);
+        let api_version = asked.api_version()?;
+        access::authorize(options.access, emulator.name(), call.claims, target)?;
+        let context = Context { origin: &asked.origin, api_version, options };
+        Ok(Operate { asked, target, now: call.now, context })
+    }
+
+    fn get(&self, vault: &Vault) -> Result<Answer, Refusal> {
+        let found = vault.get(&self.name()?, self.version()?, self.now)?;
+        let pem = self.in_the_form_asked_for(found)?;
+        let bundle = Bundle::with_value(found, &self.context);
+        let bundle = pem.iter().fold(bundle, |bundle, pem| bundle.in_pem(pem));
+        Ok(Answer::json(200, wire::to_json(&bundle)))
+    }
+
+    fn get_deleted(&self, vault: &Vault) -> Result<Answer, Refusal> {
+        let bundle = Bundle::without_value(vault.get_deleted(&self.name()?, self.now)?, &self.context);
+        Ok(Answer::json(200, wire::to_json(&bundle)))
     }
 
     fn write(&self, vault: &mut Vault, body: &[u8]) -> Result<Answer, Refusal> {

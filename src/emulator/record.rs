@@ -38,7 +38,7 @@ impl Head {
         Head { name: secret.name.clone(), latest: secret.latest, state: secret.state }
     }
 
-    pub(super) fn into_secret(self, versions: BTreeMap<VersionId, Version>) -> Secret {
+    pub(super) fn into_secret(self, versions: BTreeMap<VersionId, Box<Version>>) -> Secret {
         Secret { name: self.name, latest: self.latest, state: self.state, versions }
     }
 }
@@ -67,7 +67,7 @@ struct VersionRecord<'a> {
 
 /// Bytes of a secret with all its versions, wiped when dropped.
 pub(super) fn encode_whole(secret: &Secret) -> Zeroizing<Vec<u8>> {
-    let versions = secret.versions.values().map(VersionRecord::of).collect();
+    let versions = secret.versions.values().map(|version| VersionRecord::of(version)).collect();
     encode(&WholeRecord { head: Head::of(secret), versions })
 }
 
@@ -75,7 +75,7 @@ pub(super) fn encode_whole(secret: &Secret) -> Zeroizing<Vec<u8>> {
 pub(super) fn decode_whole(bytes: &[u8]) -> Option<Secret> {
     let record: WholeRecord<'_> = serde_json::from_slice(bytes).ok()?;
     let versions = record.versions.into_iter().map(VersionRecord::read);
-    let secret = record.head.into_secret(versions.map(|version| (version.id, version)).collect());
+    let secret = record.head.into_secret(versions.map(|version| (version.id, Box::new(version))).collect());
     secret.versions.contains_key(&secret.latest).then_some(secret)
 }
 

@@ -1,5 +1,7 @@
 //! The record of what clients asked, for tests that count requests. Names, never values.
 
+use std::collections::VecDeque;
+
 use parking_lot::Mutex;
 use serde::Serialize;
 
@@ -18,15 +20,18 @@ pub struct RequestSeen {
     pub status: Option<u16>,
 }
 
-/// All requests since the start or the last clearing.
+/// Requests that are remembered; a vault may be up for months.
+const MOST: usize = 20_000;
+
+/// The last requests since the start or the last clearing.
 #[derive(Debug, Default)]
 pub(super) struct RequestLog(Mutex<Log>);
 
 #[derive(Debug, Default)]
 struct Log {
-    /// How many were cleared: a place in the log outlives a clearing.
-    cleared: usize,
-    seen: Vec<RequestSeen>,
+    /// How many were cleared or forgotten: a place in the log outlives that.
+    gone: usize,
+    seen: VecDeque<RequestSeen>,
 }
 
 impl RequestLog {
@@ -34,25 +39,29 @@ impl RequestLog {
     pub(super) fn begin(&self, target: &Target) -> usize {
         let Target { operation, name, version } = target.clone();
         let mut log = self.0.lock();
-        log.seen.push(RequestSeen { operation, name, version, status: None });
-        log.cleared + log.seen.len() - 1
+        log.seen.push_back(RequestSeen { operation, name, version, status: None });
+        if log.seen.len() > MOST {
+            log.seen.pop_front();
+            log.gone += 1;
+        }
+        log.gone + log.seen.len() - 1
     }
 
     pub(super) fn finish(&self, place: usize, status: u16) {
         let mut log = self.0.lock();
-        let index = place.checked_sub(log.cleared);
+        let index = place.checked_sub(log.gone);
         if let Some(request) = index.and_then(|index| log.seen.get_mut(index)) {
             request.status = Some(status);
         }
     }
 
     pub(super) fn all(&self) -> Vec<RequestSeen> {
-        self.0.lock().seen.clone()
+        self.0.lock().seen.iter().cloned().collect()
     }
 
     pub(super) fn clear(&self) {
         let mut log = self.0.lock();
-        log.cleared += log.seen.len();
+        log.gone += log.seen.len();
         log.seen.clear();
     }
 }

@@ -78,11 +78,13 @@ impl Vault {
         self.secrets.get(name)
     }
 
-    /// Destroys what is past its scheduled purge; looks once an hour.
+    /// Whether it is an hour since somebody looked for what is past its scheduled purge.
+    pub(super) fn is_sweep_due(&self, now: UnixTime) -> bool {
+        now >= self.next_sweep
+    }
+
+    /// Destroys what is past its scheduled purge.
     pub(super) fn sweep(&mut self, now: UnixTime) {
-        if now < self.next_sweep {
-            return;
-        }
         self.next_sweep = now.plus(Duration::from_secs(3600));
         let gone = |secret: &&Secret| secret.state.phase(now) == Phase::Gone;
         let gone: Vec<SecretName> = self.secrets.values().filter(gone).map(|secret| secret.name.clone()).collect();
@@ -130,7 +132,7 @@ impl Vault {
             state: State::Live,
         });
         secret.latest = id;
-        secret.versions.insert(id, version);
+        secret.versions.insert(id, Box::new(version));
         self.changes.extend([Change::Secret(name.key()), Change::Version(name.key(), id)]);
         Found::latest(secret).ok_or_else(|| Refusal::not_found(name.as_str()))
     }

@@ -17,6 +17,7 @@ use super::errors::Refusal;
 use super::faults::Fault;
 use super::identity::{self, Endpoint};
 use super::model::UnixTime;
+use super::operations;
 use super::origin::{Origin, Scheme};
 use super::routes::{Target, parse_query};
 use super::spoil;
@@ -206,6 +207,15 @@ fn claims_challenge(claims: &str) -> Answer {
     Answer::from(Refusal::insufficient_claims()).with_header(header::WWW_AUTHENTICATE, challenge)
 }
 
+/// Destroys what is past its time. Nobody waits for that to be on the disk but who reads.
+fn sweep_if_due(emulator: &Emulator, now: UnixTime) {
+    if emulator.inner.vault.read().is_sweep_due(now) {
+        let mut vault = emulator.inner.vault.write();
+        vault.sweep(now);
+        drop(emulator.keep(&mut vault));
+    }
+}
+
 async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
     if call.target.name.as_ref().is_some_and(|name| name.contains(REJECTED)) {
         return Answer::html(400, REJECTED_PAGE);
@@ -216,11 +226,13 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
     if emulator.has_lost_its_store() {
         return Refusal::internal().into();
     }
-    let (outcome, kept) = {
-        let mut vault = emulator.inner.vault.lock();
-        vault.sweep(call.now);
-        let outcome = super::operations::run(emulator, &mut vault, call, &body);
-        (outcome, emulator.keep(&mut vault))
+    sweep_if_due(emulator, call.now);
+    let (outcome, kept) = if call.target.operation.is_write() {
+        let mut vault = emulator.inner.vault.write();
+        (operations::write(emulator, &mut vault, call, &body), emulator.keep(&mut vault))
+    } else {
+        let vault = emulator.inner.vault.read();
+        (operations::read(emulator, &vault, call), emulator.catch_up(&vault))
     };
     let on_disk = match kept {
         Some(kept) => kept.await == Ok(true),

@@ -339,7 +339,9 @@ fn read_all(database: &Database, cipher: &Cipher) -> Result<Vec<Secret>, Failure
         }
         let version = record::decode_version(&bytes).ok_or_else(|| Failure::damaged("a version"))?;
         match secrets.last_mut() {
-            Some((head, secret)) if place.starts_with(head) => drop(secret.versions.insert(version.id, version)),
+            Some((head, secret)) if place.starts_with(head) => {
+                drop(secret.versions.insert(version.id, Box::new(version)))
+            }
             _ => return Err(Failure::damaged("a version without its secret")),
         }
     }

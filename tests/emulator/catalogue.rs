@@ -110,6 +110,7 @@ async fn a_vault_built_without_pfx_to_pem_says_so() {
 #[tokio::test]
 async fn an_update_merges_attributes_and_replaces_tags() {
     let served = empty().await;
+    served.vault.clock().stop_at(served.vault.clock().now());
     let body = json!({"value": "v", "contentType": "t", "tags": {"a": "1"}, "attributes": {"nbf": 1, "exp": 2}});
     let first = served.client.send("PUT", "/secrets/a", Some(body)).await.json();
     served.vault.clock().advance(std::time::Duration::from_secs(5));
