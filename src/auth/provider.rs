@@ -117,9 +117,8 @@ impl TokenProvider {
     ) -> Result<Arc<Token>, AuthError> {
         let arrived = self.0.state.borrow().fetches;
         let with_claims = claims.is_some();
-        let name = self.0.source.name();
         self.0.state.send_modify(|state| state.refuse(refused));
-        self.steps(scope, claims, |state| state.replacing(scope, refused, with_claims, arrived, name)).await
+        self.steps(scope, claims, |state| state.replacing(scope, refused, with_claims, arrived)).await
     }
 
     async fn steps(
@@ -187,6 +186,10 @@ impl Inner {
         let fetched = timeout(FETCH_LIMIT, self.source.fetch(wanted)).await.unwrap_or_else(|_| {
             Err(AuthError::Unreachable(format!("{} gave no token in {} s", self.source.name(), FETCH_LIMIT.as_secs())))
         });
+        let fetched = fetched.and_then(|fetched| {
+            let is_refused = self.state.borrow().is_refused(&fetched.token);
+            if is_refused { Err(AuthError::SameAgain(self.source.name())) } else { Ok(fetched) }
+        });
         match &fetched {
             Ok(_) => debug!(source = self.source.name(), "got a token"),
             Err(error) => warn!(source = self.source.name(), %error, "no token"),
@@ -240,9 +243,8 @@ impl State {
         if Instant::now() < failure.next_try { Step::WaitUntil(failure.next_try) } else { Step::Fetch }
     }
 
-    fn replacing(&self, scope: &Scope, refused: &Token, claims: bool, arrived: u64, name: &'static str) -> Step {
+    fn replacing(&self, scope: &Scope, refused: &Token, claims: bool, arrived: u64) -> Step {
         match self.held.as_ref().filter(|held| held.scope == *scope) {
-            Some(held) if held.fetch > arrived && held.token.is(refused) => Step::Fail(AuthError::SameAgain(name)),
             Some(held) if !held.token.is(refused) && (!claims || held.fetch > arrived) => {
                 Step::Take(Arc::clone(&held.token))
             }
@@ -255,6 +257,11 @@ impl State {
         if let Some(held) = self.held.as_mut().filter(|held| held.token.is(refused)) {
             held.refused_until = Some(Instant::now() + REFUSED_FOR);
         }
+    }
+
+    fn is_refused(&self, token: &Token) -> bool {
+        let held = self.held.as_ref().filter(|held| held.token.is(token));
+        held.and_then(|held| held.refused_until).is_some_and(|until| Instant::now() < until)
     }
 
     fn settle(&mut self, scope: &Scope, fetched: Result<Fetched, AuthError>) {
@@ -275,10 +282,9 @@ impl State {
     fn hold(&mut self, scope: &Scope, fetched: Fetched) {
         self.failure = None;
         let Fetched { token, expires, refresh } = fetched;
-        let before = self.held.take().filter(|held| held.token.is(&token));
-        let refused_until = before.and_then(|held| held.refused_until);
         let token = Arc::new(token);
-        self.held = Some(Held { scope: scope.clone(), token, expires, refresh, fetch: self.fetches, refused_until });
+        self.held =
+            Some(Held { scope: scope.clone(), token, expires, refresh, fetch: self.fetches, refused_until: None });
     }
 }
 
@@ -426,6 +432,9 @@ mod tests {
         let refused = provider.token(&scope("a")).await.unwrap();
         let again = provider.replacement(&scope("a"), &refused, None).await;
         assert!(matches!(again, Err(AuthError::SameAgain("the script"))));
+        assert!(matches!(provider.token(&scope("a")).await, Err(AuthError::SameAgain("the script"))));
+        assert_eq!(script.fetches(), 2);
+        tokio::time::sleep(FOR_A_PERSON).await;
         assert_eq!(header(&provider).await, "Bearer two");
         assert_eq!(script.fetches(), 3);
         let replaced = provider.replacement(&scope("a"), &refused, None).await.unwrap();

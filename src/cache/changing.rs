@@ -36,7 +36,12 @@ impl<V: Vault> Changing<V> {
     pub(super) fn made(mut self, made: &Result<Arc<Secret>, VaultError>) {
         let Ok(secret) = made else { return self.failed(made.as_ref().err()) };
         let is_last = self.over();
-        let kind = self.shared.values.made(secret, self.sent, is_last);
+        let kind = if secret.properties.enabled {
+            self.shared.values.made(secret, self.sent, is_last)
+        } else {
+            self.shared.values.forget(&self.name); // its value was told to whoever set it, and to nobody else
+            None
+        };
         let version = Some(secret.version);
         let item = Item { name: secret.name.clone(), version, properties: secret.properties.clone() };
         self.shared.listings.show_version(&item);

@@ -19,7 +19,7 @@ pub enum VaultConfig {
         /// Scheme, host and port.
         url: Url,
         /// How to sign in.
-        sign_in: SignIn,
+        sign_in: Box<SignIn>,
         /// Why in that way.
         because: String,
     },
@@ -81,7 +81,7 @@ fn vault(args: &AccessArgs, address: VaultAddress) -> Result<VaultConfig, UsageE
     match address {
         VaultAddress::Remote(url) => {
             let (sign_in, because) = sign_in::choose(&args.auth, &url, &Surroundings::of_this_process())?;
-            Ok(VaultConfig::Remote { url, sign_in, because })
+            Ok(VaultConfig::Remote { url, sign_in: Box::new(sign_in), because })
         }
         VaultAddress::Demo => embedded(args).map(|()| VaultConfig::Demo),
         VaultAddress::Local(name) => {

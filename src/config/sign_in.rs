@@ -50,11 +50,13 @@ pub enum SignInError {
 
 /// What there may be signs of a way to sign in in.
 pub(super) struct Surroundings<'a> {
-    variable: Box<dyn Fn(&str) -> Option<OsString> + 'a>,
-    has_program: Box<dyn Fn(&str) -> bool + 'a>,
-    has_file: Box<dyn Fn(&Path) -> bool + 'a>,
-    is_azure_machine: Box<dyn Fn() -> bool + 'a>,
+    variable: Question<'a, str, Option<OsString>>,
+    has_program: Question<'a, str, bool>,
+    has_file: Question<'a, Path, bool>,
+    is_azure_machine: bool,
 }
+
+type Question<'a, Of, Answer> = Box<dyn Fn(&Of) -> Answer + 'a>;
 
 impl Surroundings<'_> {
     pub(super) fn of_this_process() -> Surroundings<'static> {
@@ -62,9 +64,8 @@ impl Surroundings<'_> {
             variable: Box::new(|name| env::var_os(name).filter(|value| !value.is_empty())),
             has_program: Box::new(is_in_path),
             has_file: Box::new(Path::exists),
-            is_azure_machine: Box::new(|| {
-                fs::read_to_string("/sys/class/dmi/id/chassis_asset_tag").is_ok_and(|tag| tag.trim() == AZURE_CHASSIS)
-            }),
+            is_azure_machine: fs::read_to_string("/sys/class/dmi/id/chassis_asset_tag")
+                .is_ok_and(|tag| tag.trim() == AZURE_CHASSIS),
         }
     }
 
@@ -114,7 +115,7 @@ impl Signs<'_> {
             (self.certificate()?.is_some(), Auth::ClientCertificate, "there is a client certificate"),
             (is_set("AZURE_FEDERATED_TOKEN_FILE"), Auth::WorkloadIdentity, "AZURE_FEDERATED_TOKEN_FILE is set"),
             (is_set("IDENTITY_ENDPOINT"), Auth::ManagedIdentity, "IDENTITY_ENDPOINT is set"),
-            ((around.is_azure_machine)(), Auth::ManagedIdentity, "this is a virtual machine of Azure's"),
+            (around.is_azure_machine, Auth::ManagedIdentity, "this is a virtual machine of Azure's"),
             ((around.has_program)("az"), Auth::AzureCli, "az is installed"),
             ((around.has_program)("azd"), Auth::AzureDeveloperCli, "azd is installed"),
         ];
@@ -261,7 +262,7 @@ mod tests {
             variable: Box::new(find),
             has_program: Box::new(|program| programs.contains(&program)),
             has_file: Box::new(|path| files.iter().any(|file| Path::new(file) == path)),
-            is_azure_machine: Box::new(|| programs.contains(&"(azure)")),
+            is_azure_machine: programs.contains(&"(azure)"),
         };
         let vault = Url::parse("https://mine.vault.azure.net").unwrap();
         choose(&args, &vault, &around).map(|(sign_in, _)| sign_in)

@@ -15,7 +15,7 @@ const UNLIMITED: u32 = u32::MAX;
 /// the process has threads, since secrets leave its environment with this.
 pub(super) fn credential(access: &AccessConfig) -> Result<Option<Credential>, Failure> {
     match &access.vault {
-        VaultConfig::Remote { sign_in, .. } => Ok(Some(Credential::new(sign_in.clone())?)),
+        VaultConfig::Remote { sign_in, .. } => Ok(Some(Credential::new((**sign_in).clone())?)),
         VaultConfig::Demo | VaultConfig::Local(..) => Ok(None),
     }
 }

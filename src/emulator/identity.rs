@@ -1,6 +1,9 @@
 //! Sign-in as Entra ID offers it to applications: the token endpoint for client secrets and client
 //! assertions (workload identity among them), over TLS beside the vault.
 
+use aws_lc_rs::signature::{RSA_PSS_2048_8192_SHA256, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -31,6 +34,9 @@ pub enum AppCredential {
     /// A client assertion, such as the content of a projected service-account token file. It is
     /// compared whole: there is no issuer here whose signature could be checked.
     Assertion(Zeroizing<String>),
+    /// A certificate: its public key (SubjectPublicKeyInfo, DER), which has to have signed the client
+    /// assertion (PS256).
+    Certificate(Vec<u8>),
 }
 
 impl std::fmt::Debug for AppCredential {
@@ -38,6 +44,7 @@ impl std::fmt::Debug for AppCredential {
         f.write_str(match self {
             AppCredential::Secret(_) => "Secret(<redacted>)",
             AppCredential::Assertion(_) => "Assertion(<redacted>)",
+            AppCredential::Certificate(_) => "Certificate",
         })
     }
 }
@@ -156,6 +163,7 @@ fn prove(application: &Application, form: &Form) -> Result<(), Denied> {
         let (field, expected) = match credential {
             AppCredential::Secret(secret) => ("client_secret", secret),
             AppCredential::Assertion(assertion) => ("client_assertion", assertion),
+            AppCredential::Certificate(key) => return is_signed_by(key, form.get("client_assertion")),
         };
         aws_lc_rs::constant_time::verify_slices_are_equal(form.get(field).as_bytes(), expected.as_bytes()).is_ok()
     };
@@ -168,6 +176,14 @@ fn prove(application: &Application, form: &Form) -> Result<(), Denied> {
         let text = "No matching federated identity record found for presented assertion.";
         Denied::new(401, "invalid_client", 700_213, text)
     })
+}
+
+/// Whether a client assertion is signed by the key. Its claims are for the authority, which this one
+/// takes for granted.
+fn is_signed_by(key: &[u8], assertion: &str) -> bool {
+    let Some((signed, signature)) = assertion.rsplit_once('.') else { return false };
+    let key = UnparsedPublicKey::new(&RSA_PSS_2048_8192_SHA256, key);
+    URL_SAFE_NO_PAD.decode(signature).is_ok_and(|signature| key.verify(signed.as_bytes(), &signature).is_ok())
 }
 
 /// A refusal of the token endpoint, which words errors by OAuth's rules.

@@ -5,5 +5,7 @@
 mod support;
 
 mod emulator;
+mod request;
+mod sign_in;
 mod trouble;
 mod usage;

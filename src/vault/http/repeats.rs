@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::operation::Operation;
 use super::transport::{Answer, Call};
-use super::{HttpVault, failure, named, path, wire};
+use super::{HttpVault, failure, named, path, retry, wire};
 use crate::vault::{DeletedItem, Item, NewSecret, Secret, SecretName, VaultError, VaultErrorKind};
 
 /// Sets that are sent in all.
@@ -22,13 +22,18 @@ impl HttpVault {
     /// there already.
     pub(super) async fn set_once(&self, name: &SecretName, call: &Call, new: &NewSecret) -> Result<Secret, VaultError> {
         let deadline = self.pipeline.deadline();
-        for _ in 1..SETS {
+        for lost_ones in 1..SETS {
             let lost = match self.pipeline.exchange_until(call, deadline).await {
                 Ok(answer) if is_lost(&answer) => failure::of(&answer),
                 Ok(answer) => return wire::secret(failure::checked(answer)?),
                 Err(error) if matches!(error.kind, VaultErrorKind::Unreachable(_)) => error,
                 Err(error) => return Err(error),
             };
+            let wait = retry::between_sets(lost_ones);
+            if Instant::now() + wait >= deadline {
+                return Err(lost);
+            }
+            sleep(wait).await;
             match self.newest(name, deadline).await {
                 Ok(Some(newest)) if is_same(&newest, new) => return Ok(newest),
                 Ok(_) => {}

@@ -17,7 +17,7 @@
 //! save the connection pool, for one that has not left.
 //!
 //! A set whose answer was lost may have made a version. Before it is sent again, at most twice, the
-//! newest version is got; if it is what was to be set, that is the answer. If it cannot be got, the set
+//! newest version is got, 0.4 s later; if it is what was to be set, that is the answer. If it cannot be got, the set
 //! is not sent again. A delete, recover or purge that was sent again counts as done where the vault now
 //! says that there is nothing left to do.
 
@@ -31,6 +31,11 @@ const AT_ONCE: Duration = Duration::from_millis(200);
 const TROUBLE: Duration = Duration::from_millis(400);
 const UNRESOLVED: Duration = Duration::from_millis(300);
 const LONGEST: Duration = Duration::from_secs(4);
+
+/// The wait before a set is sent again, after so many that may have been lost.
+pub(super) fn between_sets(lost: u32) -> Duration {
+    Backoff { first: TROUBLE, longest: LONGEST }.after(lost)
+}
 
 /// Why a call is sent again, or might have been.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
