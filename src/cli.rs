@@ -151,9 +151,9 @@ struct UnmountArgs {
     /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
     #[arg(long)]
     lazy: bool,
-    /// Say nothing, and succeed, if nothing of akvfs is mounted there
-    #[arg(long)]
-    quiet: bool,
+    /// Take away only what a killed process has left behind; a mount that lives, or none, is no failure
+    #[arg(long, conflicts_with = "lazy")]
+    dead: bool,
 }
 
 /// mount(8)'s exit code for a mount that failed.
@@ -211,7 +211,8 @@ fn complain(failure: &Failure) {
 fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
     match command {
         Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
-        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy, args.quiet),
+        Command::Unmount(args) if args.dead => daemon::unmount_dead(&args.directory),
+        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
         Command::Request(args) => daemon::request(RequestConfig::from_args(&args)?),
         Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
     }
