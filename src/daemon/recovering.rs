@@ -47,10 +47,10 @@ pub fn undelete(mount: &Path, since: Duration) -> Result<(), Failure> {
     let mut failed = 0;
     for name in &names {
         match recover(&deleted.join(name), &mount.join("secrets").join(name)) {
-            Ok(()) => say(&format!("{name} is back")),
+            Ok(()) => say(format_args!("{name} is back")),
             Err(error) => {
                 failed += 1;
-                say(&format!("{name} is not back: {error}"));
+                say(format_args!("{name} is not back: {error}"));
             }
         }
     }

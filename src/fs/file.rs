@@ -45,9 +45,11 @@ impl Snapshot {
 pub struct Opened {
     /// The handle's number.
     pub handle: u64,
-    /// The file's size in bytes, where the kernel was told another. It has to know before the handle is
-    /// used: splice(2), sendfile(2) and mappings stop at the size that it knows.
-    pub resized: Option<u64>,
+    /// The file's size in bytes.
+    pub size: u64,
+    /// Whether the kernel is sure to have that size. It has to know before the handle is used: splice(2),
+    /// sendfile(2) and mappings stop at the size that it knows.
+    pub taken: bool,
 }
 
 impl<V: Vault> Fs<V> {
@@ -55,7 +57,7 @@ impl<V: Vault> Fs<V> {
     pub fn open(self: &Arc<Self>, inode: u64, flags: i32) -> Answer<Opened> {
         let (node, told) = {
             let inodes = self.inodes.lock();
-            (inodes.node(inode), inodes.size(inode))
+            (inodes.node(inode), inodes.size_taken(inode))
         };
         let Some(node) = node else {
             return Answer::Now(Err(FsError::NotFound));
@@ -80,7 +82,7 @@ impl<V: Vault> Fs<V> {
         Answer::of(async move { fs.open_uncached(&node, told, past_the_cache).await })
     }
 
-    async fn open_uncached(&self, node: &Node, told: u64, past_the_cache: bool) -> Result<Opened, FsError> {
+    async fn open_uncached(&self, node: &Node, told: Option<u64>, past_the_cache: bool) -> Result<Opened, FsError> {
         match node {
             Node::Current(name) | Node::Value(name) => self.opened(self.get(name, None, past_the_cache).await, told),
             Node::Version(name, version) => self.opened(self.get(name, Some(*version), past_the_cache).await, told),
@@ -106,7 +108,7 @@ impl<V: Vault> Fs<V> {
         }
     }
 
-    fn opened(&self, found: Found, told: u64) -> Result<Opened, FsError> {
+    fn opened(&self, found: Found, told: Option<u64>) -> Result<Opened, FsError> {
         let secret = found?.ok_or(FsError::NotFound)?;
         let snapshot = match encoding::decoded(&secret) {
             Some(bytes) => Snapshot::Bytes(bytes),
@@ -115,9 +117,9 @@ impl<V: Vault> Fs<V> {
         Ok(self.handed_out(snapshot, told))
     }
 
-    fn handed_out(&self, snapshot: Snapshot, told: u64) -> Opened {
+    fn handed_out(&self, snapshot: Snapshot, told: Option<u64>) -> Opened {
         let size = snapshot.len();
-        Opened { handle: self.files.open(snapshot), resized: (size != told).then_some(size) }
+        Opened { handle: self.files.open(snapshot), size, taken: told == Some(size) }
     }
 
     /// The snapshot behind a handle, for READ.

@@ -162,7 +162,7 @@ impl<V: Vault> Fs<V> {
         let fs = Arc::clone(self);
         Answer::of(async move {
             let shown = fs.shown(&node, &fs.for_stat(&node).await?);
-            fs.size_told(inode, shown.attributes.size);
+            fs.inodes.lock().tell(inode, shown.attributes.size);
             Ok(shown)
         })
     }
@@ -172,9 +172,22 @@ impl<V: Vault> Fs<V> {
         self.inodes.lock().forget(inode, times);
     }
 
-    /// The kernel has been told an inode's size, in bytes.
-    pub fn size_told(&self, inode: u64, size: u64) {
+    /// An inode's attributes with the size that the kernel was told last, and without asking the vault.
+    ///
+    /// # Errors
+    /// An inode that the kernel was never told.
+    pub fn attributes_told(&self, inode: u64) -> Result<Attributes, FsError> {
+        let node = self.node(inode).ok_or(FsError::NotFound)?;
+        let (_, size) = self.inodes.lock().number_and_size(&node);
+        let shown = self.shown(&node, &self.known_or_unknown(&node));
+        Ok(Attributes { size, ..shown.attributes })
+    }
+
+    /// Runs what tells the kernel an inode's size, in bytes, unasked.
+    pub fn tell_size(&self, inode: u64, size: u64, tell: impl FnOnce()) {
         self.inodes.lock().tell(inode, size);
+        tell();
+        self.inodes.lock().take(inode, size);
     }
 
     /// Where the kernel knows a secret.

@@ -145,7 +145,7 @@ async fn opens_after_a_listing_fetch_nothing_else() {
     list(&tree, "values").await;
     for name in ["a", "b", "c"] {
         let inode = walk(&tree, &format!("values/{name}")).await.unwrap().attributes.inode;
-        assert_eq!(settled(tree.open(inode, libc::O_RDONLY)).await.unwrap().resized, Some(1));
+        assert_eq!(settled(tree.open(inode, libc::O_RDONLY)).await.unwrap().size, 1);
     }
     tokio::task::yield_now().await;
     assert_eq!(double.gets(), 3);

@@ -75,7 +75,7 @@ impl<V: Vault> Fs<V> {
         match self.node(inode).ok_or(FsError::NotFound)? {
             Node::Current(name) => {
                 if truncated {
-                    self.size_told(inode, 0); // the kernel has cut it as well
+                    self.inodes.lock().tell(inode, 0); // the kernel has cut it as well
                 }
                 self.open_current(&name, truncated, caller)
             }

@@ -82,6 +82,15 @@ impl<V: Vault> Adapter<V> {
         self.complaints.refused(origin(operation, request, inode), &error)
     }
 
+    /// A touch changes nothing. The kernel takes the size in this answer however late it comes, so it is
+    /// the one that it was told last; opens wait until the touch is over.
+    fn touched(&self, inode: INodeNo, reply: ReplyAttr) {
+        match caught(|| self.fs.attributes_told(inode.0)) {
+            Ok(attributes) => reply.attr(&Duration::ZERO, &file_attr(&attributes)),
+            Err(error) => reply.error(Errno::from_i32(error.errno())),
+        }
+    }
+
     /// A request has come, of those that come in bursts.
     fn seen(&self) {
         if let Some(spin) = &self.spin {
@@ -157,12 +166,12 @@ impl<V: Vault> Filesystem for Adapter<V> {
         }
         let (fs, kernel, runtime) = (Arc::clone(&self.fs), self.kernel.clone(), self.runtime.clone());
         let answer = move |result: Result<Opened, Errno>| match result {
-            Ok(Opened { handle, resized: None }) => opened(reply, handle),
-            Ok(Opened { handle, resized: Some(size) }) => {
+            Ok(Opened { handle, taken: true, .. }) if !kernel.is_touching() => opened(reply, handle),
+            Ok(Opened { handle, size, .. }) => {
                 runtime.spawn_blocking(move || {
                     if let Ok(snapshot) = fs.snapshot(handle) {
-                        kernel.tell_size(inode.0, size, snapshot.expose_range(size.saturating_sub(1), 1));
-                        fs.size_told(inode.0, size);
+                        let last = snapshot.expose_range(size.saturating_sub(1), 1);
+                        fs.tell_size(inode.0, size, || kernel.tell_size(inode.0, size, last));
                     }
                     opened(reply, handle);
                 });
@@ -380,7 +389,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         reply: ReplyAttr,
     ) {
         if self.kernel.is_touch(request.pid()) {
-            return self.getattr(request, inode, None, reply);
+            return self.touched(inode, reply);
         }
         let answer = |result: Result<Shown, Errno>| match result {
             Ok(shown) => reply.attr(&shown.attributes_for, &file_attr(&shown.attributes)),

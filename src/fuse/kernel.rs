@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use fuser::{INodeNo, Notifier};
+use parking_lot::{Mutex, MutexGuard};
 use tracing::debug;
 
 /// `FUSE_NOTIFY_INC_EPOCH` of `linux/fuse.h`, since Linux 6.16: all names are looked up again. fuser
@@ -21,6 +22,8 @@ pub struct Kernel {
     line: Arc<OnceLock<Line>>,
     /// The thread of ours that touches files now, or 0.
     touching: Arc<AtomicU32>,
+    /// Held by a touch, and by who tells a size: a touch's answer would undo it.
+    touch: Arc<Mutex<()>>,
 }
 
 struct Line {
@@ -39,6 +42,7 @@ impl Kernel {
     /// next open. A smaller one it asks for, once it has been told to forget.
     pub(super) fn tell_size(&self, inode: u64, size: u64, last: &[u8]) {
         let Some(line) = self.line.get() else { return };
+        let _no_touch = self.touch.lock();
         if let Some(at) = size.checked_sub(last.len() as u64).filter(|_| !last.is_empty()) {
             told("size", line.notifier.store(INodeNo(inode), at, last));
         }
@@ -64,10 +68,16 @@ impl Kernel {
         told("a name", line.notifier.inval_entry(INodeNo(parent), name.as_ref()));
     }
 
-    /// From now on, what this thread does in the mount is a touch.
-    pub(super) fn touching(&self, thread: u32) -> Touching {
+    /// From now on, what this thread does in the mount is a touch. Waits for another one to end.
+    pub(super) fn touching(&self, thread: u32) -> Touching<'_> {
+        let alone = self.touch.lock();
         self.touching.store(thread, Ordering::SeqCst);
-        Touching(Arc::clone(&self.touching))
+        Touching { thread: &self.touching, _alone: alone }
+    }
+
+    /// Whether files are being touched.
+    pub(super) fn is_touching(&self) -> bool {
+        self.touching.load(Ordering::SeqCst) != 0
     }
 
     /// Whether a request comes from the thread that touches files. The kernel's own come from thread 0.
@@ -86,11 +96,14 @@ impl Kernel {
 }
 
 /// While it lives, a thread's opens and changes of times are touches.
-pub(super) struct Touching(Arc<AtomicU32>);
+pub(super) struct Touching<'a> {
+    thread: &'a AtomicU32,
+    _alone: MutexGuard<'a, ()>,
+}
 
-impl Drop for Touching {
+impl Drop for Touching<'_> {
     fn drop(&mut self) {
-        self.0.store(0, Ordering::SeqCst);
+        self.thread.store(0, Ordering::SeqCst);
     }
 }
 

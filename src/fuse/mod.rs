@@ -32,7 +32,7 @@ use adapter::Adapter;
 pub use kernel::Kernel;
 pub use mount::{MountError, MountSettings, Mounted, mount};
 pub use notify::Notifier;
-pub use place::check;
+pub use place::{check, clear_dead};
 use spin::Spin;
 pub use unmount::{UnmountError, Unmounted, unmount};
 

@@ -75,6 +75,22 @@ pub fn check(directory: &Path) -> Result<(), MountError> {
     is_empty(directory)
 }
 
+/// Clears a dead mount of our own, and leaves alone what lives, or does not answer.
+///
+/// # Errors
+/// When it is another user's, or the system refuses.
+pub fn clear_dead(directory: &Path) -> Result<(), MountError> {
+    let place = match Place::at(directory) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::TimedOut) => return Ok(()),
+        place => place.map_err(|error| unusable(directory, error))?,
+    };
+    let Some(mount) = place.mount.filter(Mount::is_ours) else { return Ok(()) };
+    match clear_if_dead(directory, &place.path, &mount) {
+        Err(MountError::AlreadyMounted(_) | MountError::AnotherUsers { .. } | MountError::Silent(_)) => Ok(()),
+        cleared => cleared,
+    }
+}
+
 fn unusable(directory: &Path, error: io::Error) -> MountError {
     MountError::Unusable { path: directory.display().to_string(), error }
 }

@@ -15,7 +15,6 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, fstat, futimens};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{geteuid, gettid};
-use parking_lot::Mutex;
 
 use super::kernel::Kernel;
 use crate::sys::writable_clone;
@@ -27,7 +26,6 @@ pub(super) struct Toucher {
     /// The filesystem's number: at the mount point there may be a stranger by now.
     device: u64,
     kernel: Kernel,
-    one_at_a_time: Mutex<()>,
 }
 
 impl Toucher {
@@ -37,12 +35,11 @@ impl Toucher {
             return None;
         }
         let device = fs::metadata(mount_point).ok()?.dev();
-        Some(Toucher { mount_point: mount_point.to_owned(), device, kernel, one_at_a_time: Mutex::new(()) })
+        Some(Toucher { mount_point: mount_point.to_owned(), device, kernel })
     }
 
     /// Touches the files that show a secret's newest value. Blocks.
     pub(super) fn touch(&self, name: &SecretName) -> io::Result<()> {
-        let _alone = self.one_at_a_time.lock();
         let clone = writable_clone(&self.mount_point)?;
         if fstat(&clone)?.st_dev != self.device {
             return Err(io::Error::other("something else is mounted there"));

@@ -25,6 +25,16 @@ struct Known {
     lookups: u64,
     /// The size that the kernel was told last, in bytes.
     size: u64,
+    /// Whether it has taken that size. It drops an answer that crosses with something it is told unasked
+    /// (`attr_version` in its fs/fuse/inode.c), and nobody hears of that.
+    taken: bool,
+}
+
+impl Known {
+    fn tell(&mut self, size: u64) {
+        self.taken &= self.size == size;
+        self.size = size;
+    }
 }
 
 impl Inodes {
@@ -51,12 +61,12 @@ impl Inodes {
     /// The same, with the size that the kernel was told of it last: 0 if it knows of none.
     pub fn number_and_size(&self, node: &Node) -> (u64, u64) {
         let number = self.number(node);
-        (number, self.size(number))
+        (number, self.places.get(&number).map_or(0, |known| known.size))
     }
 
-    /// The size that the kernel was told of a number last, in bytes.
-    pub fn size(&self, inode: u64) -> u64 {
-        self.places.get(&inode).map_or(0, |known| known.size)
+    /// The size, in bytes, that the kernel is sure to have for a number; `None` where it may have another.
+    pub fn size_taken(&self, inode: u64) -> Option<u64> {
+        self.places.get(&inode).filter(|known| known.taken).map(|known| known.size)
     }
 
     /// All numbers that the kernel was told.
@@ -67,16 +77,25 @@ impl Inodes {
     /// A place's number is told to the kernel once more (LOOKUP, READDIRPLUS), with its size in bytes.
     pub fn remember(&mut self, node: &Node, number: u64, size: u64) {
         if number != ROOT_INODE {
-            let known = self.places.entry(number).or_insert_with(|| Known { node: node.clone(), lookups: 0, size });
+            // An inode that is new to the kernel begins with the size that comes with it.
+            let new = || Known { node: node.clone(), lookups: 0, size, taken: true };
+            let known = self.places.entry(number).or_insert_with(new);
             known.lookups += 1;
-            known.size = size;
+            known.tell(size);
         }
     }
 
-    /// The kernel has been told a size, in bytes, of a number that it knows.
+    /// The kernel is told a size, in bytes, of a number that it knows.
     pub fn tell(&mut self, inode: u64, size: u64) {
         if let Some(known) = self.places.get_mut(&inode) {
-            known.size = size;
+            known.tell(size);
+        }
+    }
+
+    /// The kernel has taken a size that it was told unasked, unless it has been told another since.
+    pub fn take(&mut self, inode: u64, size: u64) {
+        if let Some(known) = self.places.get_mut(&inode) {
+            known.taken |= known.size == size;
         }
     }
 
@@ -186,10 +205,25 @@ mod tests {
     }
 
     #[test]
+    fn a_size_that_changes_by_an_answer_may_not_have_been_taken() {
+        let mut inodes = Inodes::default();
+        let number = told(&mut inodes, "db", 3);
+        assert_eq!(inodes.size_taken(number), Some(3), "a new inode has the size that it comes with");
+        told(&mut inodes, "db", 3);
+        assert_eq!(inodes.size_taken(number), Some(3));
+        told(&mut inodes, "db", 5);
+        assert_eq!(inodes.size_taken(number), None);
+        inodes.take(number, 4);
+        assert_eq!(inodes.size_taken(number), None, "another than it was told last");
+        inodes.take(number, 5);
+        assert_eq!(inodes.size_taken(number), Some(5));
+    }
+
+    #[test]
     fn two_places_with_one_hash_get_two_numbers() {
         let mut inodes = Inodes::default();
         let number = inodes.number(&value("db"));
-        inodes.places.insert(number, Known { node: value("squatter"), lookups: 1, size: 0 });
+        inodes.places.insert(number, Known { node: value("squatter"), lookups: 1, size: 0, taken: true });
         assert_eq!(told(&mut inodes, "db", 0), number + 1);
         assert_eq!(inodes.node(number + 1), Some(value("db")));
     }

@@ -82,11 +82,18 @@ fn listed(directory: &Path) -> Vec<String> {
 }
 
 /// The places that a change could have touched, as a mount shows them.
-fn view(mount: &Mounted) -> (Vec<String>, Vec<String>, Vec<(String, Vec<u8>)>) {
-    let secrets = listed(&mount.path("secrets"));
-    let values =
-        secrets.iter().map(|name| (name.clone(), fs::read(mount.path("values").join(name)).unwrap())).collect();
-    (secrets, listed(&mount.path("deleted")), values)
+#[derive(PartialEq, Eq, Debug)]
+struct View {
+    values: Vec<(String, Vec<u8>)>,
+    deleted: Vec<String>,
+}
+
+fn view(mount: &Mounted) -> View {
+    let value = |name: String| (name.clone(), fs::read(mount.path("values").join(name)).unwrap());
+    View {
+        values: listed(&mount.path("secrets")).into_iter().map(value).collect(),
+        deleted: listed(&mount.path("deleted")),
+    }
 }
 
 fn is_readable(mount: &Mounted) -> bool {

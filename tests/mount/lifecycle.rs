@@ -272,10 +272,21 @@ fn a_failure_of_mount_akvfs_is_32() {
 }
 
 #[test]
-fn a_quiet_unmount_of_nothing_succeeds() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = akvfs().args(["unmount", "--quiet"]).arg(folder.path()).output().unwrap();
-    assert!(output.status.success() && output.stderr.is_empty(), "{}", shown(&output));
+fn unmounting_the_dead_leaves_the_living_alone() {
+    let vault = TestVault::with(&[("db", "x")]);
+    let mut foreground = Foreground::of(&vault);
+    let directory = foreground.mount.directory.clone();
+    let unmount_dead = || {
+        let output = akvfs().args(["unmount", "--dead"]).arg(&directory).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{}", shown(&output));
+    };
+    unmount_dead();
+    assert_eq!(fs::read(foreground.mount.path("values/db")).unwrap(), b"x");
+    foreground.signal("KILL");
+    foreground.process.0.wait().unwrap();
+    unmount_dead();
+    assert_eq!(mount_type(&directory), None);
+    unmount_dead();
 }
 
 #[test]

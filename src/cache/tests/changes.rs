@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::sleep;
 
 use super::simulated::{Simulated, numbered};
@@ -146,7 +146,6 @@ async fn own_changes_show_in_a_listing_that_is_still_growing() {
 async fn own_versions_are_in_the_listing_of_versions() {
     let (double, cache) = cached(&[("a", "1")]);
     let versions = async || -> usize {
-        use futures_util::StreamExt;
         cache.versions(&name("a")).map(|page| page.unwrap().len()).fold(0, |sum, len| async move { sum + len }).await
     };
     assert_eq!(versions().await, 1);
@@ -208,4 +207,28 @@ async fn values_are_bounded_by_bytes_and_wiped_when_they_leave() {
     cache.0.values.sweep();
     assert_eq!(cache.0.values.held(), (0, 0));
     assert!(held[1].upgrade().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_was_asked_for_before_a_change_proves_nothing_after_it() {
+    let (vault, cache, name) = slow();
+    read(&cache, &name).await;
+    let other = numbered(7);
+    let early = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.secrets().next().await.unwrap().unwrap().len() }
+    });
+    sleep(Duration::from_millis(600)).await; // the vault has looked, and its page is on its way
+    vault.latency(Duration::from_millis(100));
+    for name in [&name, &other] {
+        vault.trouble_with(name.as_str(), Some(VaultErrorKind::TimedOut));
+        cache.set(name, text("second")).await.unwrap_err();
+        vault.put(name.as_str(), "second"); // it was done all the same
+        vault.trouble_with(name.as_str(), None);
+    }
+    let page = cache.secrets().next().await.unwrap().unwrap();
+    assert_eq!(page.len(), 2, "whoever lists now does not join the old listing");
+    assert_eq!(early.await.unwrap(), 1);
+    assert!(cache.known(&name, None).is_none(), "the old page shows it as it was, and does not count");
+    assert_eq!(read(&cache, &name).await, "second");
 }

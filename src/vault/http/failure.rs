@@ -112,6 +112,8 @@ pub(super) fn unsent(error: reqwest::Error) -> (Loss, VaultError) {
         (Loss::Final, "; is the vault's name right, and does this machine resolve names?")
     } else if cause.contains("corrupt message") {
         (Loss::Final, "; does it speak https?")
+    } else if error.is_connect() && cause.contains("refused") {
+        (Loss::Unsent, "; is the address right, and is the vault running?")
     } else if error.is_connect() || error.is_builder() {
         (Loss::Unsent, "")
     } else {

@@ -68,7 +68,9 @@ impl Throttle {
             bucket.lock().give_back();
             return Err(too_many(turn));
         }
-        sleep_until(turn).await;
+        if turn > Instant::now() {
+            sleep_until(turn).await; // a timer takes a millisecond even for what is due
+        }
         loop {
             // A pause can grow while it is waited for.
             let until = self.pause.lock().until;

@@ -20,7 +20,7 @@ use crate::vault::{
 /// SecretBundle, SecretItem and their deleted forms in one: an item is a bundle without a value.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Bundle {
+pub(super) struct Bundle {
     value: Option<SecretBytes>,
     id: Box<str>,
     content_type: Option<Box<str>>,
@@ -134,19 +134,16 @@ pub(super) fn page<T: ListItem>(answer: &Answer) -> Result<Listed<T>, VaultError
 
 /// What a list page can be made of.
 pub(super) trait ListItem: Sized + Send + Sync + 'static {
-    #[expect(private_interfaces, reason = "only this file makes one")]
     fn of(bundle: Bundle) -> Result<Self, VaultError>;
 }
 
 impl ListItem for Item {
-    #[expect(private_interfaces, reason = "only this file makes one")]
     fn of(bundle: Bundle) -> Result<Item, VaultError> {
         item(bundle)
     }
 }
 
 impl ListItem for DeletedItem {
-    #[expect(private_interfaces, reason = "only this file makes one")]
     fn of(bundle: Bundle) -> Result<DeletedItem, VaultError> {
         deleted_item(bundle)
     }
