@@ -258,7 +258,16 @@ impl Refusal {
         Refusal::bad_parameter(format!("A secret with more than {most} versions cannot be backed up."))
     }
 
-    /// Only where the machine fails: no randomness, no disk.
+    /// The store has failed, so that nobody can tell any more what lasts.
+    pub(super) fn not_kept() -> Self {
+        Refusal::new(
+            500,
+            "InternalServerError",
+            "The vault's store cannot be written. See the vault's log for the reason, mend it, and restart the vault.",
+        )
+    }
+
+    /// Only where the machine fails: no randomness.
     pub(super) fn internal() -> Self {
         Refusal::new(500, "InternalServerError", "The vault could not complete the request.")
     }

@@ -224,7 +224,7 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
         return Refusal::bad_parameter("The request body could not be read.").into();
     };
     if emulator.has_lost_its_store() {
-        return Refusal::internal().into();
+        return Refusal::not_kept().into();
     }
     sweep_if_due(emulator, call.now);
     let (outcome, kept) = if call.target.operation.is_write() {
@@ -238,5 +238,5 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
         Some(kept) => kept.await == Ok(true),
         None => true,
     };
-    if on_disk { outcome.unwrap_or_else(Answer::from) } else { Refusal::internal().into() }
+    if on_disk { outcome.unwrap_or_else(Answer::from) } else { Refusal::not_kept().into() }
 }
