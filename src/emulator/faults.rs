@@ -45,6 +45,8 @@ pub enum Fault {
     UnresolvedKey,
     /// 403 ForbiddenByFirewall.
     Firewall,
+    /// 403 ForbiddenByConnection: the vault takes private links alone.
+    PrivateLink,
     /// 401 with a continuous-access challenge carrying these claims (plain JSON).
     ClaimsChallenge(String),
     /// A list starts with this many empty pages.

@@ -86,7 +86,7 @@ pub enum EmulatorError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The change could not be written to the disk.
-    #[error("the change could not be written to the vault's store")]
+    #[error("the change could not be written to the vault's store; its log has the reason, and it needs a restart")]
     NotKept,
     /// No certificate could be made.
     #[error("cannot make a certificate: {0}")]

@@ -10,7 +10,7 @@ use super::errors::Refusal;
 use super::faults::Fault;
 use super::model::{SecretName, UnixTime, VersionId};
 use super::options::Options;
-use super::paging::{Cursor, Page, page_size};
+use super::paging::{Cursor, PAGE_SIZE, Page, page_size};
 use super::pem;
 use super::random;
 use super::routes::{Operation, Target};
@@ -108,7 +108,7 @@ impl<'a> Operate<'a> {
     }
 
     fn list(&self, vault: &Vault, fault: Option<&Fault>) -> Result<Answer, Refusal> {
-        let mut size = page_size(self.asked.query("maxresults"))?;
+        let mut size = self.asked.query("maxresults").map_or(Ok(PAGE_SIZE), page_size)?;
         let mut cursor = self.asked.query("$skiptoken").map(Cursor::decode).transpose()?;
         match fault {
             Some(Fault::ShortPages(rows)) => size = size.min(*rows).max(1),
@@ -165,9 +165,9 @@ impl<'a> Operate<'a> {
         let (base, path) = (self.asked.origin.link_base(), &self.asked.path);
         let version = self.context.api_version.as_str();
         let link = format!("{base}{path}?api-version={version}&$skiptoken={}", cursor.encode());
-        match self.asked.query("maxresults") {
-            Some(size) => format!("{link}&maxresults={size}"),
-            None => link,
+        match self.asked.query("maxresults").map(page_size) {
+            Some(Ok(size)) => format!("{link}&maxresults={size}"),
+            _ => link,
         }
     }
 

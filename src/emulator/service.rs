@@ -4,12 +4,13 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderName, HeaderValue, Response, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::Emulator;
+use super::access::AccessModel;
 use super::answer::Answer;
 use super::api_version::ApiVersion;
 use super::connection::Peer;
@@ -26,10 +27,14 @@ use super::tokens::Claims;
 /// Holds a restored secret of 500 versions, base64 upon base64.
 const LONGEST_BODY: usize = 64 << 20;
 const LONGEST_FORM: usize = 64 << 10;
-/// Names with one of these never reach the service: its front end answers in HTML.
+/// Paths with one of these never reach the service: its front end answers in HTML.
 const REJECTED: [char; 7] = ['<', '>', '*', '%', '&', ':', '\\'];
 const REJECTED_PAGE: &str = "<!DOCTYPE HTML>\r\n<HTML><HEAD><TITLE>Bad Request</TITLE></HEAD>\r\n\
                              <BODY><h2>Bad Request - Invalid URL</h2></BODY></HTML>\r\n";
+
+/// How old the role assignments are that a vault under role-based access control has decided by.
+const RBAC_CACHE: HeaderName = HeaderName::from_static("x-ms-keyvault-rbac-cache");
+const NEW_CACHE: &str = "ra_age=0;da_age=0;rd_age=0;brd_age=0;ra_notif_age=0;dec_lev=0;";
 
 /// A request as far as it is known before its body is read.
 pub(super) struct Asked {
@@ -157,6 +162,9 @@ async fn respond(
         body,
     )
     .await;
+    if emulator.inner.vault.read().options.access == AccessModel::Rbac {
+        answer = answer.with_header(RBAC_CACHE, NEW_CACHE.to_owned());
+    }
     if let Some(befallen) = befallen.as_ref().filter(|befallen| befallen.after_effect) {
         answer = strike(emulator, peer, &asked, &befallen.fault).await.unwrap_or(answer);
     }
@@ -191,6 +199,7 @@ async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, fault: &Fault) 
         Fault::ExpiredToken => return Some(challenge(emulator, asked, Refusal::expired_token())),
         Fault::ClaimsChallenge(claims) => return Some(claims_challenge(claims)),
         Fault::Firewall => return Some(Refusal::forbidden_by_firewall(emulator.name()).into()),
+        Fault::PrivateLink => return Some(Refusal::forbidden_by_connection(emulator.name()).into()),
         Fault::UnresolvedKey => return Some(challenge(emulator, asked, Refusal::unresolved_key())),
         other => return spoil::replacement(other),
     }
@@ -217,14 +226,15 @@ fn sweep_if_due(emulator: &Emulator, now: UnixTime) {
 }
 
 async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
-    if call.target.name.as_ref().is_some_and(|name| name.contains(REJECTED)) {
+    let mut words = call.target.name.iter().chain(&call.target.version);
+    if words.any(|word| word.contains(REJECTED)) {
         return Answer::html(400, REJECTED_PAGE);
     }
     let Ok(body) = axum::body::to_bytes(body, LONGEST_BODY).await else {
         return Refusal::bad_parameter("The request body could not be read.").into();
     };
     if emulator.has_lost_its_store() {
-        return Refusal::internal().into();
+        return Refusal::not_kept().into();
     }
     sweep_if_due(emulator, call.now);
     let (outcome, kept) = if call.target.operation.is_write() {
@@ -238,5 +248,5 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
         Some(kept) => kept.await == Ok(true),
         None => true,
     };
-    if on_disk { outcome.unwrap_or_else(Answer::from) } else { Refusal::internal().into() }
+    if on_disk { outcome.unwrap_or_else(Answer::from) } else { Refusal::not_kept().into() }
 }
