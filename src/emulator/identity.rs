@@ -152,7 +152,7 @@ fn grant(emulator: &Emulator, tenant: &str, form: &Form) -> Result<Token, Denied
 }
 
 fn check_tenant(emulator: &Emulator, tenant: &str) -> Result<(), Denied> {
-    if tenant.eq_ignore_ascii_case(emulator.tenant()) {
+    if tenant.eq_ignore_ascii_case(&emulator.tenant()) {
         return Ok(());
     }
     Err(Denied::new(400, "invalid_request", 90_002, format!("Tenant '{tenant}' not found.")))

@@ -309,8 +309,14 @@ impl Emulator {
     }
 
     /// The tenant the vault trusts, a GUID; the challenge names it.
-    pub fn tenant(&self) -> &str {
+    pub fn tenant(&self) -> Arc<str> {
         self.inner.tokens.tenant()
+    }
+
+    /// Moves the vault to another tenant, a GUID, as a change of its subscription's directory does: from
+    /// now on tokens of that one alone are good. A vault that is kept comes back in the one it was made in.
+    pub fn move_to_tenant(&self, tenant: &str) {
+        self.inner.tokens.move_to(tenant);
     }
 
     /// What goes wrong, and when.

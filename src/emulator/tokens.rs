@@ -1,11 +1,13 @@
 //! Bearer tokens: signed by the vault's own key, checked before anything else of a request is.
 //! A token is a JWT (HS256) with the claims Entra ID writes, and `permissions` beside them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::access::Permission;
@@ -59,24 +61,30 @@ impl Default for TokenSpec {
     }
 }
 
-/// Signs and checks tokens of one tenant.
+/// Signs and checks tokens of one tenant at a time.
 pub(super) struct TokenSigner {
     key: hmac::Key,
-    tenant: String,
+    tenant: RwLock<Arc<str>>,
 }
 
 impl TokenSigner {
     pub(super) fn new(key: &[u8; 32], tenant: &str) -> Self {
-        TokenSigner { key: hmac::Key::new(hmac::HMAC_SHA256, key), tenant: tenant.to_owned() }
+        TokenSigner { key: hmac::Key::new(hmac::HMAC_SHA256, key), tenant: RwLock::new(tenant.into()) }
     }
 
-    pub(super) fn tenant(&self) -> &str {
-        &self.tenant
+    pub(super) fn tenant(&self) -> Arc<str> {
+        Arc::clone(&self.tenant.read())
+    }
+
+    /// From now on tokens of this tenant alone are good.
+    pub(super) fn move_to(&self, tenant: &str) {
+        *self.tenant.write() = tenant.into();
     }
 
     /// A token that says what `spec` says, from `now` on.
     pub(super) fn issue(&self, spec: &TokenSpec, now: UnixTime) -> String {
-        let tenant = spec.tenant.as_deref().unwrap_or(&self.tenant);
+        let own = self.tenant();
+        let tenant = spec.tenant.as_deref().unwrap_or(&own);
         let claims = Claims {
             aud: spec.audience.clone(),
             iss: issuer(tenant),
@@ -103,7 +111,7 @@ impl TokenSigner {
         if audience != PUBLIC_RESOURCE && audience != resource {
             return Err(Refusal::wrong_audience(&claims.aud));
         }
-        let expected = issuer(&self.tenant);
+        let expected = issuer(&self.tenant());
         if claims.iss != expected {
             return Err(Refusal::wrong_issuer(&expected, &claims.iss));
         }
