@@ -100,14 +100,18 @@ async fn a_secret_that_goes_bad_does_no_harm_until_a_token_is_needed_and_a_new_o
 }
 
 #[tokio::test]
-async fn a_claims_challenge_is_answered_with_another_token() {
+async fn a_claims_challenge_is_answered_with_a_token_that_has_them() {
     let world = World::new().await;
     let vault = world.application();
     assert_eq!(read(&vault).await.unwrap(), b"hunter2");
-    next_second(&world);
     let claims = r#"{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}"#;
-    world.emulator.faults().queue(Fault::ClaimsChallenge(claims.to_owned()).on(Operation::GetSecret));
+    let challenge = Fault::ClaimsChallenge(claims.to_owned()).on(Operation::GetSecret);
+    world.emulator.faults().queue(challenge.times(u32::MAX));
+    world.emulator.clear_requests();
     assert_eq!(read(&vault).await.unwrap(), b"hunter2");
+    assert_eq!(read(&vault).await.unwrap(), b"hunter2");
+    let answered: Vec<_> = world.emulator.requests().iter().map(|seen| seen.status).collect();
+    assert_eq!(answered, [401, 200, 200].map(Some));
 }
 
 #[tokio::test]

@@ -145,6 +145,7 @@ fn grant(emulator: &Emulator, tenant: &str, form: &Form) -> Result<Token, Denied
         audience: audience.to_owned(),
         client_id: client_id.to_owned(),
         permissions: application.permissions.clone(),
+        claims: Some(form.get("claims").to_owned()),
         ..TokenSpec::default()
     };
     let access_token = emulator.issue_token_for(&spec);

@@ -146,7 +146,7 @@ async fn respond(
     };
     let befallen = emulator.faults().take(target.operation, target.name.as_deref());
     if let Some(befallen) = befallen.as_ref().filter(|befallen| !befallen.after_effect)
-        && let Some(answer) = strike(emulator, peer, &asked, &befallen.fault).await
+        && let Some(answer) = strike(emulator, peer, &asked, &claims, &befallen.fault).await
     {
         return answer.into_response(id);
     }
@@ -158,7 +158,7 @@ async fn respond(
     )
     .await;
     if let Some(befallen) = befallen.as_ref().filter(|befallen| befallen.after_effect) {
-        answer = strike(emulator, peer, &asked, &befallen.fault).await.unwrap_or(answer);
+        answer = strike(emulator, peer, &asked, &claims, &befallen.fault).await.unwrap_or(answer);
     }
     match fault {
         Some(fault) => spoil::response(answer, fault, id),
@@ -183,12 +183,13 @@ fn challenge(emulator: &Emulator, asked: &Asked, refusal: Refusal) -> Answer {
 }
 
 /// A fault that takes the place of the answer, or merely its time: `None`.
-async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, fault: &Fault) -> Option<Answer> {
+async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, token: &Claims, fault: &Fault) -> Option<Answer> {
     match fault {
         Fault::Hang => emulator.faults().hang().await,
         Fault::Latency(span) => tokio::time::sleep(*span).await,
         Fault::Reset => peer.cut_off().await,
         Fault::ExpiredToken => return Some(challenge(emulator, asked, Refusal::expired_token())),
+        Fault::ClaimsChallenge(claims) if token.answer(claims) => {}
         Fault::ClaimsChallenge(claims) => return Some(claims_challenge(claims)),
         Fault::Firewall => return Some(Refusal::forbidden_by_firewall(emulator.name()).into()),
         Fault::UnresolvedKey => return Some(challenge(emulator, asked, Refusal::unresolved_key())),

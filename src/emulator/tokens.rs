@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::access::Permission;
 use super::errors::Refusal;
@@ -31,6 +32,27 @@ pub(super) struct Claims {
     pub(super) oid: String,
     pub(super) tid: String,
     pub(super) permissions: Vec<Permission>,
+    /// The claims that the sign-in asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Value>,
+}
+
+impl Claims {
+    /// Whether the sign-in asked for all claims of a challenge, which are JSON.
+    pub(super) fn answer(&self, challenge: &str) -> bool {
+        let challenge = serde_json::from_str(challenge).ok();
+        self.asked.as_ref().zip(challenge.as_ref()).is_some_and(|(asked, challenge)| includes(asked, challenge))
+    }
+}
+
+/// Whether all of a part is in the whole.
+fn includes(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, part)| whole.get(key).is_some_and(|whole| includes(whole, part)))
+        }
+        (whole, part) => whole == part,
+    }
 }
 
 /// What a token is to say. The default: every permission, for the public vault resource, from the
@@ -47,6 +69,8 @@ pub struct TokenSpec {
     pub client_id: String,
     /// What it allows.
     pub permissions: Vec<Permission>,
+    /// The claims that the client asked for, as JSON; what answers a claims challenge.
+    pub claims: Option<String>,
 }
 
 impl Default for TokenSpec {
@@ -57,6 +81,7 @@ impl Default for TokenSpec {
             tenant: None,
             client_id: CALLER.to_owned(),
             permissions: Permission::ALL.to_vec(),
+            claims: None,
         }
     }
 }
@@ -95,6 +120,7 @@ impl TokenSigner {
             oid: spec.client_id.clone(),
             tid: tenant.to_owned(),
             permissions: spec.permissions.clone(),
+            asked: spec.claims.as_deref().and_then(|claims| serde_json::from_str(claims).ok()),
         };
         // A struct of strings and numbers always has a JSON form.
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
