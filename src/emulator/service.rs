@@ -151,7 +151,7 @@ async fn respond(
     };
     let befallen = emulator.faults().take(target.operation, target.name.as_deref());
     if let Some(befallen) = befallen.as_ref().filter(|befallen| !befallen.after_effect)
-        && let Some(answer) = strike(emulator, peer, &asked, &befallen.fault).await
+        && let Some(answer) = strike(emulator, peer, &asked, &claims, &befallen.fault).await
     {
         return answer.into_response(id);
     }
@@ -166,7 +166,7 @@ async fn respond(
         answer = answer.with_header(RBAC_CACHE, NEW_CACHE.to_owned());
     }
     if let Some(befallen) = befallen.as_ref().filter(|befallen| befallen.after_effect) {
-        answer = strike(emulator, peer, &asked, &befallen.fault).await.unwrap_or(answer);
+        answer = strike(emulator, peer, &asked, &claims, &befallen.fault).await.unwrap_or(answer);
     }
     match fault {
         Some(fault) => spoil::response(answer, fault, id),
@@ -191,12 +191,13 @@ fn challenge(emulator: &Emulator, asked: &Asked, refusal: Refusal) -> Answer {
 }
 
 /// A fault that takes the place of the answer, or merely its time: `None`.
-async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, fault: &Fault) -> Option<Answer> {
+async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, token: &Claims, fault: &Fault) -> Option<Answer> {
     match fault {
         Fault::Hang => emulator.faults().hang().await,
         Fault::Latency(span) => tokio::time::sleep(*span).await,
         Fault::Reset => peer.cut_off().await,
         Fault::ExpiredToken => return Some(challenge(emulator, asked, Refusal::expired_token())),
+        Fault::ClaimsChallenge(claims) if token.answer(claims) => {}
         Fault::ClaimsChallenge(claims) => return Some(claims_challenge(claims)),
         Fault::Firewall => return Some(Refusal::forbidden_by_firewall(emulator.name()).into()),
         Fault::PrivateLink => return Some(Refusal::forbidden_by_connection(emulator.name()).into()),

@@ -1,12 +1,15 @@
 //! Bearer tokens: signed by the vault's own key, checked before anything else of a request is.
 //! A token is a JWT (HS256) with the claims Entra ID writes, and `permissions` beside them.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::access::Permission;
 use super::errors::Refusal;
@@ -29,6 +32,27 @@ pub(super) struct Claims {
     pub(super) oid: String,
     pub(super) tid: String,
     pub(super) permissions: Vec<Permission>,
+    /// The claims that the sign-in asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Value>,
+}
+
+impl Claims {
+    /// Whether the sign-in asked for all claims of a challenge, which are JSON.
+    pub(super) fn answer(&self, challenge: &str) -> bool {
+        let challenge = serde_json::from_str(challenge).ok();
+        self.asked.as_ref().zip(challenge.as_ref()).is_some_and(|(asked, challenge)| includes(asked, challenge))
+    }
+}
+
+/// Whether all of a part is in the whole.
+fn includes(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, part)| whole.get(key).is_some_and(|whole| includes(whole, part)))
+        }
+        (whole, part) => whole == part,
+    }
 }
 
 /// What a token is to say. The default: every permission, for the public vault resource, from the
@@ -45,6 +69,8 @@ pub struct TokenSpec {
     pub client_id: String,
     /// What it allows.
     pub permissions: Vec<Permission>,
+    /// The claims that the client asked for, as JSON; what answers a claims challenge.
+    pub claims: Option<String>,
 }
 
 impl Default for TokenSpec {
@@ -55,28 +81,35 @@ impl Default for TokenSpec {
             tenant: None,
             client_id: CALLER.to_owned(),
             permissions: Permission::ALL.to_vec(),
+            claims: None,
         }
     }
 }
 
-/// Signs and checks tokens of one tenant.
+/// Signs and checks tokens of one tenant at a time.
 pub(super) struct TokenSigner {
     key: hmac::Key,
-    tenant: String,
+    tenant: RwLock<Arc<str>>,
 }
 
 impl TokenSigner {
     pub(super) fn new(key: &[u8; 32], tenant: &str) -> Self {
-        TokenSigner { key: hmac::Key::new(hmac::HMAC_SHA256, key), tenant: tenant.to_owned() }
+        TokenSigner { key: hmac::Key::new(hmac::HMAC_SHA256, key), tenant: RwLock::new(tenant.into()) }
     }
 
-    pub(super) fn tenant(&self) -> &str {
-        &self.tenant
+    pub(super) fn tenant(&self) -> Arc<str> {
+        Arc::clone(&self.tenant.read())
+    }
+
+    /// From now on tokens of this tenant alone are good.
+    pub(super) fn move_to(&self, tenant: &str) {
+        *self.tenant.write() = tenant.into();
     }
 
     /// A token that says what `spec` says, from `now` on.
     pub(super) fn issue(&self, spec: &TokenSpec, now: UnixTime) -> String {
-        let tenant = spec.tenant.as_deref().unwrap_or(&self.tenant);
+        let own = self.tenant();
+        let tenant = spec.tenant.as_deref().unwrap_or(&own);
         let claims = Claims {
             aud: spec.audience.clone(),
             iss: issuer(tenant),
@@ -87,6 +120,7 @@ impl TokenSigner {
             oid: spec.client_id.clone(),
             tid: tenant.to_owned(),
             permissions: spec.permissions.clone(),
+            asked: spec.claims.as_deref().and_then(|claims| serde_json::from_str(claims).ok()),
         };
         // A struct of strings and numbers always has a JSON form.
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
@@ -103,7 +137,7 @@ impl TokenSigner {
         if audience != PUBLIC_RESOURCE && audience != resource {
             return Err(Refusal::wrong_audience(&claims.aud));
         }
-        let expected = issuer(&self.tenant);
+        let expected = issuer(&self.tenant());
         if claims.iss != expected {
             return Err(Refusal::wrong_issuer(&expected, &claims.iss));
         }

@@ -164,7 +164,7 @@ fn stub(vault: &TestVault, name: &str, script: &str) {
 fn the_azure_clis_are_asked_for_the_vaults_tenant_and_resource() {
     let vault = TestVault::with(&[("db", "hunter2")]);
     let token = vault.emulator.issue_token(HOUR);
-    let tenant = vault.emulator.tenant().to_owned();
+    let tenant = vault.emulator.tenant();
     let az = format!(r#"{{"accessToken":"{token}","expires_on":4102444800,"expiresOn":"2100-01-01 00:00:00.000000"}}"#);
     let azd = format!(r#"{{"token":"{token}","expiresOn":"2100-01-01T00:00:00Z"}}"#);
     for (program, answer, arguments) in [

@@ -151,7 +151,7 @@ async fn a_wrong_sign_in_is_refused_as_entra_does() {
             400,
             1002012,
         ),
-        ("elsewhere", String::new(), 400, 90002),
+        ("elsewhere".into(), String::new(), 400, 90002),
     ] {
         let reply = client.post_form(&format!("/{tenant}/oauth2/v2.0/token"), &form).await;
         assert_eq!((reply.status, reply.json()["error_codes"][0].clone()), (status, json!(code)), "{form}");
