@@ -18,6 +18,7 @@ mod programs;
 mod readiness;
 mod reading;
 mod refusals;
+mod settling;
 mod sizes;
 mod slow_vault;
 mod user;
