@@ -50,7 +50,7 @@ impl Writer {
         match &self.target {
             Target::Current(_, draft) => {
                 let draft = draft.lock();
-                (!draft.is_unread()).then(|| draft.len())
+                (!draft.is_unread() && !draft.is_saved()).then(|| draft.len())
             }
             Target::Scratch(_, file) => Some(file.content.lock().bytes.len() as u64),
             Target::Restore(file) => Some(file.len()),

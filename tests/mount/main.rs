@@ -6,6 +6,7 @@ mod support;
 
 mod background;
 mod editors;
+mod exerciser;
 mod faults;
 mod foreground;
 mod freshness;
