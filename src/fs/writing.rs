@@ -80,9 +80,8 @@ impl<V: Vault> Fs<V> {
                 self.open_current(&name, truncated, caller)
             }
             Node::Scratch(name, number) => {
-                let find = |file: &&Arc<ScratchFile>| file.number == number;
-                let file = self.work.desk(&name, |desk| desk.scratch.values().find(find).cloned());
-                self.open_scratch(&name, file.ok_or(FsError::NotFound)?, truncated, caller)
+                let file = self.scratch_file(&name, number)?;
+                self.open_scratch(&name, file, truncated, caller)
             }
             Node::Backup(name) => Ok(self.open_restore(name.as_str(), caller).1),
             Node::Restoring(number) => self.reopen_restore(number, caller),
