@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::caller::Caller;
+use super::facts::times;
 use super::scratch::ScratchFile;
 use super::settling::Way;
 use super::{Fs, FsError, Shown, deleted};
 use crate::tree::{Attributes, FILE_NAME_MAX, Node};
-use crate::vault::{Item, Properties, SecretName, Vault};
+use crate::vault::{Item, SecretName, Vault};
 
 /// What a directory has over the vault's own listing.
 #[derive(Default)]
@@ -74,17 +75,7 @@ impl<V: Vault> Fs<V> {
             Node::DeletedSecret(_) | Node::DeletedProperties(_) => {
                 Answer::of(async move { fs.stat_deleted(&node).await })
             }
-            Node::Backup(name) => Answer::of(async move {
-                let size = match fs.backup(&name).await {
-                    Ok(blob) => blob.len() as u64,
-                    Err(error) if error.is_definite() => 0, // refused: there is nothing to read
-                    Err(error) => return Err(error),
-                };
-                let item = fs.vault.known_item(&name).and_then(|known| known.answer);
-                let times =
-                    item.map_or((fs.settings.mounted_at, fs.settings.mounted_at), |item| times(&item.properties));
-                Ok(fs.plain(&Node::Backup(name), times, size))
-            }),
+            Node::Backup(name) => Answer::of(async move { fs.stat_backup(&name).await }),
             _ => self.getattr(inode),
         }
     }
@@ -290,8 +281,4 @@ impl<V: Vault> Fs<V> {
         self.inodes.lock().remember(node, shown.attributes.inode, shown.attributes.size);
         shown
     }
-}
-
-fn times(properties: &Properties) -> (i64, i64) {
-    (properties.created_on, properties.updated_on)
 }
