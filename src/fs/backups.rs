@@ -8,10 +8,11 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::caller::Caller;
+use super::facts::times;
 use super::scratch::no_memory;
 use super::settling::Way;
 use super::writing::{Target, Writer};
-use super::{Fs, FsError};
+use super::{Fs, FsError, Shown};
 use crate::sys::SecretBuffer;
 use crate::tree::{FileNumber, Node};
 use crate::vault::{SecretBytes, SecretName, Vault, VaultError, VaultErrorKind};
@@ -144,6 +145,24 @@ impl<V: Vault> Fs<V> {
         let blob = self.vault.backup(name).await?.map(Arc::new).ok_or(FsError::NotFound)?;
         self.work.blobs.keep(name, &blob);
         Ok(blob)
+    }
+
+    /// What `stat` shows of a backup. Its size takes making it: so whoever goes through the whole directory, as
+    /// `ls -l` does, has one made and not all; the others have a size when they are open.
+    pub(super) async fn stat_backup(self: &Arc<Self>, name: &SecretName) -> Result<Shown, FsError> {
+        let node = Node::Backup(name.clone());
+        if self.work.blobs.known(name, self.settings.ttl).is_none() && self.sizes.missed(&Node::Backups) > 1 {
+            return Ok(self.shown(&node, &self.for_lookup(&node).await?));
+        }
+        let size = match self.backup(name).await {
+            Ok(blob) => blob.len() as u64,
+            Err(error) if error.is_definite() => 0, // refused: there is nothing to read
+            Err(error) => return Err(error),
+        };
+        let item = self.vault.known_item(name).and_then(|known| known.answer);
+        let mounted_at = self.settings.mounted_at;
+        let times = item.map_or((mounted_at, mounted_at), |item| times(&item.properties));
+        Ok(self.plain(&node, times, size))
     }
 
     /// Opens a new file in `backups/`; its place and its handle.

@@ -109,6 +109,12 @@ impl Draft {
         self.changes != self.saved && !self.abandoned
     }
 
+    /// Whether everything that has been written is in the vault, where others may have written since. A file
+    /// stays open for as long as it is mapped, long after its last close.
+    pub(super) fn is_saved(&self) -> bool {
+        self.changes > 0 && self.changes == self.saved
+    }
+
     /// Whether something has been written that no commit has been tried with. What its writer has been told
     /// the failure of is not tried again behind its back.
     pub(super) fn is_untried(&self) -> bool {

@@ -96,6 +96,9 @@ impl<V: Vault> Fs<V> {
         let (Some(attribute), Some(node)) = (attribute, self.node(inode)) else {
             return Answer::refused(FsError::NoAttribute);
         };
+        if attribute == Extended::Settled {
+            return self.once_settled(inode, b"true".to_vec());
+        }
         let fs = Arc::clone(self);
         Answer::of(async move {
             let sheet = fs.sheet(&node).await;

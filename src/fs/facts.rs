@@ -276,6 +276,7 @@ pub(super) fn item_facts(node: &Node, item: &Item, fresh_for: Duration) -> Facts
     Facts { times: times(&item.properties), size, name: Some(item.name.clone()), fresh_for }
 }
 
-fn times(properties: &Properties) -> (i64, i64) {
+/// When the content, and when anything, last changed; unix seconds.
+pub(super) fn times(properties: &Properties) -> (i64, i64) {
     (properties.created_on, properties.updated_on)
 }

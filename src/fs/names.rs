@@ -7,9 +7,10 @@ use super::answer::{Answer, Done};
 use super::caller::Caller;
 use super::desk::{Hidden, Pending};
 use super::scratch::{self, ScratchFile};
+use super::writing::Target;
 use super::{Fs, FsError, Shown, encoding, now_unix};
 use crate::sys::SecretBytes;
-use crate::tree::Node;
+use crate::tree::{FileNumber, Node};
 use crate::vault::{SecretName, Vault, VaultError, VaultErrorKind};
 
 /// Secrets that may wait for their first value at once.
@@ -403,12 +404,16 @@ impl<V: Vault> Fs<V> {
         })
     }
 
-    /// A scratch file that has lost its name, and is still open.
-    pub(super) fn open_scratch_file(&self, number: crate::tree::FileNumber) -> Option<Arc<ScratchFile>> {
-        self.work.writers.0.find(|writer| match &writer.target {
-            super::writing::Target::Scratch(_, file) if file.number == number => Some(Arc::clone(file)),
-            _ => None,
-        })
+    /// A scratch file by its number: under a name, or in whoever still has it open without one.
+    pub(super) fn scratch_file(&self, secret: &SecretName, number: FileNumber) -> Result<Arc<ScratchFile>, FsError> {
+        let named = self.work.desk(secret, |desk| desk.scratch_file(number));
+        let open = || {
+            self.work.writers.0.find(|writer| match &writer.target {
+                Target::Scratch(_, file) if file.number == number => Some(Arc::clone(file)),
+                Target::Current(..) | Target::Scratch(..) | Target::Restore(_) => None,
+            })
+        };
+        named.or_else(open).ok_or(FsError::NotFound)
     }
 
     pub(super) fn writable(&self) -> Result<(), FsError> {

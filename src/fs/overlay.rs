@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::caller::Caller;
+use super::facts::times;
 use super::scratch::ScratchFile;
 use super::settling::Way;
 use super::{Fs, FsError, Shown, deleted};
-use crate::tree::{Attributes, Node};
-use crate::vault::{Item, Properties, SecretName, Vault};
+use crate::tree::{Attributes, FILE_NAME_MAX, Node};
+use crate::vault::{Item, SecretName, Vault};
 
 /// What a directory has over the vault's own listing.
 #[derive(Default)]
@@ -38,6 +39,9 @@ impl<V: Vault> Fs<V> {
     /// Finds a name in a directory (LOOKUP). A place that is found counts as told to the kernel.
     pub fn find(self: &Arc<Self>, parent: u64, name: &OsStr) -> Answer<Shown> {
         let Some(directory) = self.node(parent) else { return Answer::refused(FsError::NotFound) };
+        if name.len() > FILE_NAME_MAX as usize {
+            return Answer::refused(FsError::NameTooLong); // whatever is to be done with it begins here
+        }
         if let Some(found) = self.found_here(&directory, name) {
             return Answer::Now(found.map(|(node, shown)| self.told_of(&node, shown)));
         }
@@ -71,17 +75,7 @@ impl<V: Vault> Fs<V> {
             Node::DeletedSecret(_) | Node::DeletedProperties(_) => {
                 Answer::of(async move { fs.stat_deleted(&node).await })
             }
-            Node::Backup(name) => Answer::of(async move {
-                let size = match fs.backup(&name).await {
-                    Ok(blob) => blob.len() as u64,
-                    Err(error) if error.is_definite() => 0, // refused: there is nothing to read
-                    Err(error) => return Err(error),
-                };
-                let item = fs.vault.known_item(&name).and_then(|known| known.answer);
-                let times =
-                    item.map_or((fs.settings.mounted_at, fs.settings.mounted_at), |item| times(&item.properties));
-                Ok(fs.plain(&Node::Backup(name), times, size))
-            }),
+            Node::Backup(name) => Answer::of(async move { fs.stat_backup(&name).await }),
             _ => self.getattr(inode),
         }
     }
@@ -144,11 +138,7 @@ impl<V: Vault> Fs<V> {
     fn stat_here(&self, node: &Node, caller: impl FnOnce() -> Caller) -> Option<Result<Shown, FsError>> {
         match node {
             Node::Scratch(secret, number) => {
-                let find = |file: &&Arc<ScratchFile>| file.number == *number;
-                let file = self.work.desk(secret, |desk| desk.scratch.values().find(find).cloned());
-                // An unlinked one lives on in whoever has it open.
-                let file = file.or_else(|| self.open_scratch_file(*number));
-                Some(file.ok_or(FsError::NotFound).map(|file| self.of_scratch(secret, &file).1))
+                Some(self.scratch_file(secret, *number).map(|file| self.of_scratch(secret, &file).1))
             }
             Node::Restoring(number) => {
                 let mut files = self.work.restores.names().into_iter().map(|(_, file)| file);
@@ -270,10 +260,12 @@ impl<V: Vault> Fs<V> {
 
     pub(super) fn of_scratch(&self, secret: &SecretName, file: &ScratchFile) -> (Node, Shown) {
         let node = Node::Scratch(secret.clone(), file.number);
+        let is_named = self.work.desk(secret, |desk| desk.scratch_file(file.number).is_some());
         let content = file.content.lock();
         let mut shown = self.plain(&node, (content.modified, content.modified), content.bytes.len() as u64);
         let attributes = &mut shown.attributes;
         (attributes.mode, attributes.uid, attributes.gid) = (content.mode, content.uid, content.gid);
+        attributes.links = u32::from(is_named || content.placed);
         (node, shown)
     }
 
@@ -289,8 +281,4 @@ impl<V: Vault> Fs<V> {
         self.inodes.lock().remember(node, shown.attributes.inode, shown.attributes.size);
         shown
     }
-}
-
-fn times(properties: &Properties) -> (i64, i64) {
-    (properties.created_on, properties.updated_on)
 }

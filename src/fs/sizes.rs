@@ -39,14 +39,14 @@ impl Sizes {
         self.0.lock().put(directory.clone(), (Instant::now(), 0));
     }
 
-    /// Notes a miss; true for the second one since the listing.
-    fn missed(&self, directory: &Node) -> bool {
+    /// Notes a miss, and gives how many there have been since the listing: 0 where that was too long ago.
+    pub(super) fn missed(&self, directory: &Node) -> u32 {
         let mut directories = self.0.lock();
         let Some((listed, misses)) = directories.get_mut(directory) else {
-            return false;
+            return 0;
         };
         *misses += 1;
-        *misses == 2 && listed.elapsed() < WINDOW
+        if listed.elapsed() < WINDOW { *misses } else { 0 }
     }
 }
 
@@ -54,7 +54,7 @@ impl<V: Vault> Fs<V> {
     /// A `stat` has to fetch a value.
     pub(super) fn size_was_missing(self: &Arc<Self>, node: &Node) {
         let directory = node.parent();
-        if self.sizes.missed(&directory) {
+        if self.sizes.missed(&directory) == 2 {
             let fs = Arc::clone(self);
             tokio::spawn(async move { fs.fetch_sizes(&directory).await });
         }
@@ -69,7 +69,7 @@ impl<V: Vault> Fs<V> {
             Node::Root | Node::Secrets => return Ok(()),
             Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => return Ok(()),
             Node::Deleted | Node::DeletedSecret(_) | Node::DeletedProperties(_) => return Ok(()),
-            // A backup is much to fetch for a size.
+            // A backup is much to fetch for a size: see `stat_backup`.
             Node::Backups | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => return Ok(()),
         };
         pages

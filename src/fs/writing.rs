@@ -50,7 +50,7 @@ impl Writer {
         match &self.target {
             Target::Current(_, draft) => {
                 let draft = draft.lock();
-                (!draft.is_unread()).then(|| draft.len())
+                (!draft.is_unread() && !draft.is_saved()).then(|| draft.len())
             }
             Target::Scratch(_, file) => Some(file.content.lock().bytes.len() as u64),
             Target::Restore(file) => Some(file.len()),
@@ -80,9 +80,8 @@ impl<V: Vault> Fs<V> {
                 self.open_current(&name, truncated, caller)
             }
             Node::Scratch(name, number) => {
-                let find = |file: &&Arc<ScratchFile>| file.number == number;
-                let file = self.work.desk(&name, |desk| desk.scratch.values().find(find).cloned());
-                self.open_scratch(&name, file.ok_or(FsError::NotFound)?, truncated, caller)
+                let file = self.scratch_file(&name, number)?;
+                self.open_scratch(&name, file, truncated, caller)
             }
             Node::Backup(name) => Ok(self.open_restore(name.as_str(), caller).1),
             Node::Restoring(number) => self.reopen_restore(number, caller),

@@ -20,12 +20,11 @@ use super::kernel::Kernel;
 use super::reply::{caught, file_attr, file_type, settle};
 use super::spin::Spin;
 use crate::fs::{Answer, Entries, Fs, FsError, NewAttributes, Opened, Shown, is_writer};
+use crate::tree::FILE_NAME_MAX;
 use crate::vault::Vault;
 
 /// Numbers are never used for another place, so the second half of an NFS handle is constant.
 const GENERATION: Generation = Generation(0);
-/// The longest name: a secret's.
-const NAME_MAX: u32 = 127;
 /// Requests in the background, which readahead and asynchronous reads are; fuser's own default is 16.
 const BACKGROUND: u16 = 1024;
 
@@ -340,7 +339,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
         // A vault has no size to speak of: no blocks, no count of files.
-        reply.statfs(0, 0, 0, 0, 0, 4096, NAME_MAX, 4096);
+        reply.statfs(0, 0, 0, 0, 0, 4096, FILE_NAME_MAX, 4096);
     }
 
     fn getxattr(&self, request: &Request, inode: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {

@@ -237,6 +237,28 @@ fn a_file_that_is_being_written_reads_as_it_will_be() {
     assert_eq!(versions(&vault, "db"), 3);
 }
 
+/// A mapping keeps the file open after its last close; what it was when it was closed is not what it is now.
+#[test]
+fn a_file_that_is_still_mapped_has_the_size_of_its_newest_version() {
+    let vault = TestVault::with(&[("db", "old")]);
+    let mount = rw(&vault);
+    mount.shell(
+        "python3 -c \"import mmap, os
+path = 'secrets/db/current'
+file = os.open(path, os.O_RDWR)
+os.pwrite(file, b'0123456789', 0)
+mapping = mmap.mmap(file, 10, prot=mmap.PROT_READ)
+os.close(file)
+assert os.stat(path).st_size == 10
+file = os.open(path, os.O_RDWR)
+os.ftruncate(file, 5)
+os.close(file)
+assert os.stat(path).st_size == 5
+assert mapping[:5] == b'01234'\"",
+    );
+    assert_eq!((value(&vault, "db"), versions(&vault, "db")), (b"01234".to_vec(), 3));
+}
+
 #[test]
 fn an_existing_file_is_not_made_again() {
     let vault = TestVault::with(&[("db", "old")]);
