@@ -59,7 +59,12 @@ impl<V: Vault> Fs<V> {
         }
     }
 
-    fn create_current(&self, secret: &SecretName, flags: i32, caller: &Caller) -> Result<(Shown, u64), FsError> {
+    fn create_current(
+        self: &Arc<Self>,
+        secret: &SecretName,
+        flags: i32,
+        caller: &Caller,
+    ) -> Result<(Shown, u64), FsError> {
         let node = Node::Current(secret.clone());
         let is_there = self.work.desk(secret, |desk| desk.pending.is_none() && desk.hidden.is_none());
         if is_there && flags & libc::O_EXCL != 0 {
