@@ -68,6 +68,9 @@ impl<V: Vault> Fs<V> {
     pub fn stat(self: &Arc<Self>, inode: u64, caller: impl FnOnce() -> Caller) -> Answer<Shown> {
         let Some(node) = self.node(inode) else { return Answer::refused(FsError::NotFound) };
         if let Some(shown) = self.stat_here(&node, caller) {
+            if let Ok(shown) = &shown {
+                self.inodes.lock().tell(inode, shown.attributes.size);
+            }
             return Answer::Now(shown);
         }
         let fs = Arc::clone(self);

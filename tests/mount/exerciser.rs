@@ -4,8 +4,9 @@
 //! What does not apply, and why:
 //! - Holes: a secret has no blocks to give back, so punching one is EOPNOTSUPP.
 //! - Block mode is for devices.
-//! - Of `current`, writing through a mapping: a mapping belongs to the inode, while what is written belongs to the
-//!   open file, and the kernel sends what a mapping has changed when it likes, not before the next read.
+//! - Of `current`, writing through a mapping amid all the rest: a mapping belongs to the inode, while what is written
+//!   belongs to the open file, and what a mapping has changed comes when the kernel likes: it crosses with truncations,
+//!   and the size can be wrong for a moment. By itself it works, which `a_value_can_be_changed_through_a_mapping` holds.
 //! - Of `current`, sizes over 19,000 bytes: random bytes are no text, so they are kept in base64, and 25,600
 //!   characters are the service's limit.
 //! - Of `current`, being reopened before anything is written: fsx begins with a truncating open, which alone makes

@@ -237,6 +237,26 @@ fn a_file_that_is_being_written_reads_as_it_will_be() {
     assert_eq!(versions(&vault, "db"), 3);
 }
 
+#[test]
+fn a_value_can_be_changed_through_a_mapping() {
+    let vault = TestVault::with(&[("db", "0123456789")]);
+    let mount = rw(&vault);
+    mount.shell(
+        "python3 -c \"import mmap, os
+path = 'secrets/db/current'
+for at, flushes in (2, False), (5, True):
+    file = os.open(path, os.O_RDWR)
+    mapping = mmap.mmap(file, 10)
+    mapping[at:at + 2] = b'ab'
+    if flushes:
+        mapping.flush()
+        assert os.pread(file, 10, 0) == b'01ab4ab789'
+    mapping.close()
+    os.close(file)\"",
+    );
+    assert_eq!((value(&vault, "db"), versions(&vault, "db")), (b"01ab4ab789".to_vec(), 3));
+}
+
 /// A mapping keeps the file open after its last close; what it was when it was closed is not what it is now.
 #[test]
 fn a_file_that_is_still_mapped_has_the_size_of_its_newest_version() {

@@ -201,6 +201,25 @@ async fn a_writer_sees_what_it_has_written_and_others_see_the_vault() {
     assert_eq!((size(OPENER).await, double.values("db").len()), (1, 3));
 }
 
+/// The kernel has one size for a file, whoever asks: one that came with a name would cut the writer off.
+#[tokio::test(start_paused = true)]
+async fn who_looks_for_a_name_takes_no_size_from_its_writer() {
+    let (_, tree) = writable(&[("db", "old")], |_| ());
+    let file = inode(&tree, "secrets/db/current").await;
+    let handle = opened(&tree, "secrets/db/current", libc::O_RDWR, OPENER).await;
+    wrote(&tree, handle, 3, " and new").await;
+    for size in [11, 2] {
+        let new = NewAttributes { size: Some(size), handle: Some(handle), ..NewAttributes::default() };
+        assert_eq!(settled(tree.set_attributes(file, new, &by(OPENER))).await.unwrap().attributes.size, size);
+        assert_eq!(found(&tree, "secrets/db/current").await.unwrap().size, size);
+        assert_eq!(tree.attributes_told(file).unwrap().size, size, "which a touch is answered with");
+        let listed = list(&tree, "secrets/db").await;
+        assert_eq!(listed.iter().find(|entry| entry.name() == "current").unwrap().shown.attributes.size, size);
+    }
+    assert_eq!((flushed(&tree, handle, &by(OPENER)).await, released(&tree, handle).await), (0, 0));
+    assert_eq!(found(&tree, "secrets/db/current").await.unwrap().size, 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_no_secret_can_hold_is_efbig_at_the_write() {
     let (double, tree) = writable(&[("db", "old")], |_| ());
