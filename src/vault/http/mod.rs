@@ -10,6 +10,8 @@
 mod breaker;
 mod challenge;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod operation;
 mod pages;
 mod pipeline;
