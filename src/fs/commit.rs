@@ -12,6 +12,7 @@ use super::draft::{Base, Draft};
 use super::encoding::{self, Encoding};
 use super::scratch::ScratchFile;
 use super::{Fs, FsError};
+use crate::tree::Node;
 use crate::vault::{
     Changes, Item, NewSecret, Properties, Secret, SecretBytes, SecretName, Vault, VaultError, VaultErrorKind, VersionId,
 };
@@ -140,14 +141,19 @@ impl<V: Vault> Fs<V> {
                 self.put(&spelled, newest.version(), new).await?
             }
         };
+        self.is_written_now(name);
+        Ok(committed)
+    }
+
+    /// The vault has the value: nothing of it is under way here any more.
+    fn is_written_now(&self, name: &SecretName) {
         self.work.desk(name, |desk| {
             desk.pending = None;
             desk.hidden = None;
             desk.joined = Changes::default();
         });
-        self.work.refusals.forget(&crate::tree::Node::Current(name.clone()));
+        self.work.refusals.forget(&Node::Current(name.clone()));
         self.work.blobs.forget(name);
-        Ok(committed)
     }
 
     /// A secret that is being deleted or recovered takes no write; `--on-deleted recover` waits for it.
@@ -232,7 +238,14 @@ impl<V: Vault> Fs<V> {
 
     async fn set(self: &Arc<Self>, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {
         let (fs, name) = (Arc::clone(self), name.clone());
-        self.on_the_wire(async move { fs.vault.set(&name, new).await }).await
+        let call = async move {
+            let set = fs.vault.set(&name, new).await;
+            if set.is_ok() {
+                fs.is_written_now(&name); // here, since past the deadline nobody waits for this
+            }
+            set
+        };
+        self.on_the_wire(call).await
     }
 }
 

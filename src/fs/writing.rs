@@ -99,7 +99,12 @@ impl<V: Vault> Fs<V> {
         }
     }
 
-    pub(super) fn open_current(&self, name: &SecretName, truncated: bool, caller: &Caller) -> Result<u64, FsError> {
+    pub(super) fn open_current(
+        self: &Arc<Self>,
+        name: &SecretName,
+        truncated: bool,
+        caller: &Caller,
+    ) -> Result<u64, FsError> {
         if !self.waits_for_recovery(name) {
             self.work.settling.check(name)?;
         }
@@ -112,6 +117,7 @@ impl<V: Vault> Fs<V> {
             desk.signed_by(caller.process);
             desk.writers.push(writer);
         });
+        self.keep_house();
         Ok(handle)
     }
 

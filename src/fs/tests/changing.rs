@@ -58,6 +58,25 @@ async fn a_new_secret_is_set_once_under_the_name_that_was_typed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_secret_that_is_set_after_the_deadline_is_there_all_the_same() {
+    let (double, tree) = writable(&[], |_| ());
+    assert_eq!(made(&tree, "late").await, 0);
+    let handle = created(&tree, "secrets/late", "current").await.unwrap();
+    wrote(&tree, handle, 0, "x").await;
+    double.shut();
+    double.gate.add_permits(1); // for the get before the set
+    assert_eq!(flushed(&tree, handle, &by(OPENER)).await, libc::ETIMEDOUT);
+    assert_eq!(released(&tree, handle).await, 0);
+    assert!(!is_there(&tree, "secrets/late/current").await);
+    double.gate.add_permits(100);
+    while double.values("late").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    assert!(is_there(&tree, "secrets/late/current").await && is_there(&tree, "values/late").await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_secret_without_a_value_is_gone_after_an_hour_unless_somebody_is_at_it() {
     let (double, tree) = writable(&[], |_| ());
     assert_eq!((made(&tree, "left").await, made(&tree, "used").await), (0, 0));

@@ -214,3 +214,14 @@ async fn what_no_secret_can_hold_is_efbig_at_the_write() {
     settled(tree.write(handle, 1, b"\xff", false)).await.unwrap();
     assert_eq!(flushed(&tree, handle, &by(OPENER)).await, libc::EILSEQ);
 }
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_kept_of_a_secret_that_was_written_long_ago() {
+    let (_, tree) = writable(&[("db", "old")], |_| ());
+    let handle = opened(&tree, "secrets/db/current", libc::O_WRONLY | libc::O_TRUNC, OPENER).await;
+    wrote(&tree, handle, 0, "new").await;
+    assert_eq!((flushed(&tree, handle, &by(OPENER)).await, released(&tree, handle).await), (0, 0));
+    assert_eq!(tree.work.desks.lock().len(), 1, "who has written may still set its mode");
+    tokio::time::sleep(Duration::from_secs(121)).await;
+    assert_eq!(tree.work.desks.lock().len(), 0);
+}
