@@ -300,9 +300,13 @@ impl Values {
     pub(super) fn expire(&self, name: &SecretName) {
         let now = Instant::now();
         let mut table = self.table.lock();
-        for (_, entry) in table.entries.iter_mut().filter(|((of, _), _)| of == name) {
-            (entry.fresh_until, entry.quiet_until, entry.since) = (entry.fresh_until.min(now), now, now);
-        }
+        table.entries.iter_mut().filter(|((of, _), _)| of == name).for_each(|(_, entry)| entry.expire(now));
+    }
+
+    /// The same of all secrets.
+    pub(super) fn expire_all(&self) {
+        let now = Instant::now();
+        self.table.lock().entries.iter_mut().for_each(|(_, entry)| entry.expire(now));
     }
 
     /// Forgets all versions of a secret.
@@ -344,6 +348,10 @@ impl Values {
 }
 
 impl Entry {
+    fn expire(&mut self, now: Instant) {
+        (self.fresh_until, self.quiet_until, self.since) = (self.fresh_until.min(now), now, now);
+    }
+
     fn secret(&self) -> Option<&Arc<Secret>> {
         self.found.as_ref().ok()?.as_ref()
     }

@@ -24,6 +24,7 @@ mod modes;
 mod names;
 mod overlay;
 mod properties;
+mod refreshing;
 mod refusals;
 mod scratch;
 mod settling;

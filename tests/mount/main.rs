@@ -17,6 +17,7 @@ mod model;
 mod programs;
 mod readiness;
 mod reading;
+mod refreshing;
 mod refusals;
 mod sizes;
 mod slow_vault;
