@@ -71,6 +71,10 @@ impl Blobs {
     pub(super) fn forget(&self, name: &SecretName) {
         self.0.lock().pop(name);
     }
+
+    pub(super) fn clear(&self) {
+        self.0.lock().clear();
+    }
 }
 
 /// Files that are being written in `backups/`, by name: there for as long as they are open.
