@@ -55,6 +55,8 @@ enum Command {
     Mount(Box<MountArgs>),
     /// Unmount what akvfs has mounted on a directory
     Unmount(UnmountArgs),
+    /// Ask the vault again, before what is remembered has run out
+    Refresh(RefreshArgs),
     /// Wait until what was deleted or recovered is so in the vault
     Wait(WaitArgs),
     /// Bring back what was deleted through a mount
@@ -166,6 +168,16 @@ struct UnmountArgs {
 }
 
 #[derive(Args, Debug)]
+struct RefreshArgs {
+    /// The mount point, or a directory in it
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// The secret [default: all]
+    #[arg(value_name = "NAME")]
+    secret: Option<String>,
+}
+
+#[derive(Args, Debug)]
 struct WaitArgs {
     /// A secret's directory, such as DIR/deleted/NAME, or a directory above it, for everything below
     #[arg(value_name = "PATH")]
@@ -243,6 +255,7 @@ fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
         Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
         Command::Unmount(args) if args.dead => daemon::unmount_dead(&args.directory),
         Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
+        Command::Refresh(args) => daemon::refresh(&args.directory, args.secret.as_deref()),
         Command::Wait(args) => daemon::wait(&args.path),
         Command::Undelete(args) => daemon::undelete(&args.directory, args.since),
         Command::Request(args) => daemon::request(RequestConfig::from_args(&args)?),

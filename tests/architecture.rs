@@ -11,7 +11,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["config", "daemon"]),
     ("config", &["auth", "cache", "cli", "emulator", "fs", "fuse", "rotation", "tree"]), // the flags as typed; the settings of each room
-    ("daemon", &["auth", "cache", "cli", "config", "emulator", "fs", "fuse", "rotation", "vault", "vault::http"]),
+    (
+        "daemon",
+        &["auth", "cache", "cli", "config", "emulator", "fs", "fuse", "rotation", "tree", "vault", "vault::http"],
+    ),
     ("fuse", &["cache", "fs", "rotation", "tree", "vault"]), // cache, rotation: what a change is, and who is told
     ("fs", &["tree", "vault"]),
     ("tree", &["vault"]), // what a secret's name is

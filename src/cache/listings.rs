@@ -150,7 +150,13 @@ impl Listings {
         self.expire_versions(name);
     }
 
-    /// The same of its versions alone.
+    /// The same of all secrets.
+    pub(super) fn expire_all(&self) {
+        self.changed(Slot::expire);
+        self.versions.lock().iter_mut().for_each(|(_, slot)| slot.expire());
+    }
+
+    /// The same of one secret's versions alone.
     pub(super) fn expire_versions(&self, name: &SecretName) {
         if let Some(slot) = self.versions.lock().peek_mut(name) {
             slot.expire();

@@ -203,6 +203,22 @@ impl<V: Vault> Vault for Cached<V> {
         self.0.listings.item(name, self.0.outage.quiet_for(None))
     }
 
+    fn refresh(&self, name: Option<&SecretName>) {
+        match name {
+            Some(name) => {
+                self.0.flights.outdate(name);
+                self.0.values.expire(name);
+                self.0.listings.expire(name);
+            }
+            None => {
+                self.0.flights.outdate_all();
+                self.0.values.expire_all();
+                self.0.listings.expire_all();
+            }
+        }
+        self.0.rounds.hurry();
+    }
+
     fn age(&self, name: &SecretName, version: Option<VersionId>) -> Option<Duration> {
         self.0.values.age(&(name.clone(), version))
     }

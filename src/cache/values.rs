@@ -1,5 +1,6 @@
 //! The answers to gets that are remembered: for how long they count, and when they leave.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -96,7 +97,8 @@ impl Values {
     pub(super) fn recall(&self, key: &Key, use_it: bool) -> Recall {
         let now = Instant::now();
         let mut table = self.table.lock();
-        let Some(entry) = table.serving(key, now) else { return Recall::Nothing };
+        let entry = if use_it { table.serving(key, now) } else { table.peeking(key, now) };
+        let Some(entry) = entry else { return Recall::Nothing };
         if use_it {
             entry.used = Some(now);
         }
@@ -307,9 +309,13 @@ impl Values {
     pub(super) fn expire(&self, name: &SecretName) {
         let now = Instant::now();
         let mut table = self.table.lock();
-        for (_, entry) in table.entries.iter_mut().filter(|((of, _), _)| of == name) {
-            (entry.fresh_until, entry.quiet_until, entry.since) = (entry.fresh_until.min(now), now, now);
-        }
+        table.entries.iter_mut().filter(|((of, _), _)| of == name).for_each(|(_, entry)| entry.expire(now));
+    }
+
+    /// The same of all secrets.
+    pub(super) fn expire_all(&self) {
+        let now = Instant::now();
+        self.table.lock().entries.iter_mut().for_each(|(_, entry)| entry.expire(now));
     }
 
     /// Forgets all versions of a secret.
@@ -351,6 +357,10 @@ impl Values {
 }
 
 impl Entry {
+    fn expire(&mut self, now: Instant) {
+        (self.fresh_until, self.quiet_until, self.since) = (self.fresh_until.min(now), now, now);
+    }
+
     fn secret(&self) -> Option<&Arc<Secret>> {
         self.found.as_ref().ok()?.as_ref()
     }
@@ -362,21 +372,32 @@ impl Entry {
 }
 
 impl Table {
-    /// The entry that answers: the key's own, or the newest version's if it has that number and the own
-    /// one is missing or old. It counts as used now.
-    fn serving(&mut self, key: &Key, now: Instant) -> Option<&mut Entry> {
-        let own_is_fresh = self.entries.peek(key).is_some_and(|entry| entry.fresh_until > now);
-        if let (name, Some(version)) = key
-            && !own_is_fresh
-        {
+    /// The key of the entry that answers: the asked one, or the newest version's if it has that number and
+    /// the own entry is missing or old.
+    fn answering<'a>(&self, key: &'a Key, now: Instant) -> Cow<'a, Key> {
+        if let (name, Some(version)) = key {
+            let own = self.entries.peek(key).map(|entry| entry.fresh_until);
             let newest = (name.clone(), None);
             let is_it = |entry: &Entry| entry.secret().is_some_and(|secret| secret.version == *version);
-            let own = self.entries.peek(key).map(|entry| entry.fresh_until);
-            if self.entries.peek(&newest).is_some_and(|entry| is_it(entry) && Some(entry.fresh_until) >= own) {
-                return self.entries.get_mut(&newest);
+            if own.is_none_or(|fresh_until| fresh_until <= now)
+                && self.entries.peek(&newest).is_some_and(|entry| is_it(entry) && Some(entry.fresh_until) >= own)
+            {
+                return Cow::Owned(newest);
             }
         }
-        self.entries.get_mut(key)
+        Cow::Borrowed(key)
+    }
+
+    /// The entry that answers. It counts as used now.
+    fn serving(&mut self, key: &Key, now: Instant) -> Option<&mut Entry> {
+        let answering = self.answering(key, now);
+        self.entries.get_mut(&*answering)
+    }
+
+    /// The same for who looks at many: it does not count as used.
+    fn peeking(&mut self, key: &Key, now: Instant) -> Option<&mut Entry> {
+        let answering = self.answering(key, now);
+        self.entries.peek_mut(&*answering)
     }
 
     fn put(&mut self, key: Key, entry: Entry, limits: &CacheSettings) {

@@ -25,6 +25,7 @@ mod modes;
 mod names;
 mod overlay;
 mod properties;
+mod refreshing;
 mod refusals;
 mod renaming;
 mod scratch;

@@ -19,8 +19,8 @@ use super::complaints::{Complaints, Origin};
 use super::kernel::Kernel;
 use super::reply::{caught, file_attr, file_type, settle};
 use super::spin::Spin;
-use crate::fs::{Answer, Entries, Fs, FsError, NewAttributes, Opened, Shown, is_writer};
-use crate::tree::FILE_NAME_MAX;
+use crate::fs::{Answer, Caller, Entries, Fs, FsError, NewAttributes, Opened, Shown, is_writer};
+use crate::tree::{FILE_NAME_MAX, Refresh};
 use crate::vault::Vault;
 
 /// Numbers are never used for another place, so the second half of an NFS handle is constant.
@@ -88,6 +88,19 @@ impl<V: Vault> Adapter<V> {
             Ok(attributes) => reply.attr(&Duration::ZERO, &file_attr(&attributes)),
             Err(error) => reply.error(Errno::from_i32(error.errno())),
         }
+    }
+
+    /// Answered once the kernel has forgotten as well.
+    fn refresh(&self, order: Refresh, caller: &Caller) -> Answer<Vec<u8>> {
+        if let Err(error) = self.fs.refresh(&order, caller) {
+            return Answer::Now(Err(error));
+        }
+        let (fs, kernel) = (Arc::clone(&self.fs), self.kernel.clone());
+        let told = self.runtime.spawn_blocking(move || match order {
+            Refresh::All => kernel.forget(&fs.known_inodes()),
+            Refresh::One(name) => fs.places_of(&name).iter().for_each(|place| kernel.forget_place(place)),
+        });
+        Answer::of(async { told.await.map(|()| Vec::new()).map_err(|_| FsError::Broken) })
     }
 
     /// A request has come, of those that come in bursts.
@@ -343,6 +356,10 @@ impl<V: Vault> Filesystem for Adapter<V> {
     }
 
     fn getxattr(&self, request: &Request, inode: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        if let Some(order) = name.to_str().and_then(Refresh::parse) {
+            let work = || self.refresh(order, &caller(request));
+            return self.settle(origin("refresh", request, inode), work, sized(size, reply));
+        }
         self.settle(origin("getxattr", request, inode), || self.fs.extended(inode.0, name), sized(size, reply));
     }
 

@@ -12,6 +12,8 @@ use fuser::{INodeNo, Notifier};
 use parking_lot::{Mutex, MutexGuard};
 use tracing::debug;
 
+use crate::fs::Place;
+
 /// `FUSE_NOTIFY_INC_EPOCH` of `linux/fuse.h`, since Linux 6.16: all names are looked up again. fuser
 /// cannot send it.
 const INCREMENT_EPOCH: i32 = 8;
@@ -66,6 +68,12 @@ impl Kernel {
     pub(super) fn forget_name(&self, parent: u64, name: &str) {
         let Some(line) = self.line.get() else { return };
         told("a name", line.notifier.inval_entry(INodeNo(parent), name.as_ref()));
+    }
+
+    /// The same for a place, its attributes included. Blocks.
+    pub(super) fn forget_place(&self, place: &Place) {
+        self.forget_attributes(place.inode);
+        self.forget_name(place.parent, &place.name);
     }
 
     /// From now on, what this thread does in the mount is a touch. Waits for another one to end.

@@ -1,8 +1,12 @@
 //! The table of extended attributes: what each is called, and whether it can be set.
 
+use crate::vault::SecretName;
+
 /// What all names begin with. Linux lets ordinary users use names below `user.` alone (xattr(7)).
 const PREFIX: &str = "user.akv.";
 const TAG: &str = "tag.";
+/// No attribute, but an order to whom it is asked of.
+const REFRESH: &str = "refresh";
 /// The longest name of an attribute (`XATTR_NAME_MAX`).
 const NAME_MAX: usize = 255;
 
@@ -145,6 +149,33 @@ impl Extended {
     }
 }
 
+/// What the name of an attribute orders, if it is no attribute but an order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refresh {
+    /// To ask the vault again for everything.
+    All,
+    /// The same for one secret.
+    One(SecretName),
+}
+
+impl Refresh {
+    /// The order of this name; `None` for attributes, and for names that no secret can have.
+    pub fn parse(name: &str) -> Option<Refresh> {
+        match name.strip_prefix(PREFIX)?.strip_prefix(REFRESH)? {
+            "" => Some(Refresh::All),
+            rest => rest.strip_prefix('.').and_then(SecretName::parse).map(Refresh::One),
+        }
+    }
+
+    /// The full name.
+    pub fn name(&self) -> String {
+        match self {
+            Refresh::All => format!("{PREFIX}{REFRESH}"),
+            Refresh::One(name) => format!("{PREFIX}{REFRESH}.{name}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +184,16 @@ mod tests {
     fn every_attribute_is_found_by_its_name() {
         for known in KNOWN.into_iter().chain([Extended::Tag("a.b".to_owned()), Extended::Tag(String::new())]) {
             assert_eq!(Extended::parse(&known.name().unwrap()), Some(known));
+        }
+    }
+
+    #[test]
+    fn every_order_is_found_by_its_name() {
+        for order in [Refresh::All, Refresh::One(SecretName::parse("Db-1").unwrap())] {
+            assert_eq!(Refresh::parse(&order.name()), Some(order));
+        }
+        for name in ["user.akv.refresh.", "user.akv.refresh.a_b", "user.akv.refreshed", "user.akv.age", "refresh"] {
+            assert_eq!(Refresh::parse(name), None, "{name}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Inode numbers: the same for the same place, whatever was listed, rotated, remounted or restarted.
 
 use std::collections::HashMap;
-use std::hash::{Hash, Hasher};
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 use super::{Node, ROOT_INODE};
 use crate::vault::SecretName;
@@ -15,7 +15,7 @@ const NUMBER_MASK: u64 = (1 << 52) - 1;
 /// settles the case in which two places have the same hash.
 #[derive(Debug, Default)]
 pub struct Inodes {
-    places: HashMap<u64, Known>,
+    places: HashMap<u64, Known, BuildHasherDefault<Number>>,
 }
 
 #[derive(Debug)]
@@ -48,20 +48,22 @@ impl Inodes {
 
     /// The place's number, without telling it to the kernel for keeps: for directory entries.
     pub fn number(&self, node: &Node) -> u64 {
-        if *node == Node::Root {
-            return ROOT_INODE;
-        }
-        let mut number = hash(node);
-        while number <= ROOT_INODE || self.places.get(&number).is_some_and(|known| known.node != *node) {
-            number = (number + 1) & NUMBER_MASK;
-        }
-        number
+        self.number_and_size(node).0
     }
 
     /// The same, with the size that the kernel was told of it last: 0 if it knows of none.
     pub fn number_and_size(&self, node: &Node) -> (u64, u64) {
-        let number = self.number(node);
-        (number, self.places.get(&number).map_or(0, |known| known.size))
+        if *node == Node::Root {
+            return (ROOT_INODE, 0);
+        }
+        let mut number = hash(node);
+        loop {
+            match self.places.get(&number) {
+                Some(known) if known.node == *node => return (number, known.size),
+                None if number > ROOT_INODE => return (number, 0),
+                Some(_) | None => number = (number + 1) & NUMBER_MASK,
+            }
+        }
     }
 
     /// The size, in bytes, that the kernel is sure to have for a number; `None` where it may have another.
@@ -130,6 +132,24 @@ impl Hasher for Fnv {
     fn finish(&self) -> u64 {
         // The high bits are FNV's better ones.
         (self.0 ^ (self.0 >> 52)) & NUMBER_MASK
+    }
+}
+
+/// A number is a hash already. The table wants its own bits at the upper end, too.
+#[derive(Debug, Default)]
+struct Number(u64);
+
+impl Hasher for Number {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

@@ -9,6 +9,6 @@ mod inodes;
 mod node;
 
 pub use attributes::{Attributes, FileKind, Ownership};
-pub use extended::{Extended, KNOWN};
+pub use extended::{Extended, KNOWN, Refresh};
 pub use inodes::Inodes;
 pub use node::{FILE_NAME_MAX, FileNumber, Node, ROOT_INODE};

@@ -129,6 +129,10 @@ pub trait Vault: Send + Sync + 'static {
         None
     }
 
+    /// From now on the vault is asked again for a secret, or for all if none is named, and for what is in use
+    /// at once; what is remembered serves in an outage alone. Only a cache has anything to ask again for.
+    fn refresh(&self, _name: Option<&SecretName>) {}
+
     /// How long ago the vault was asked what it then confirmed of a secret's value, or of its absence.
     /// Never waits; only a cache knows.
     fn age(&self, _name: &SecretName, _version: Option<VersionId>) -> Option<Duration> {

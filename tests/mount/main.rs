@@ -19,6 +19,7 @@ mod posix;
 mod programs;
 mod readiness;
 mod reading;
+mod refreshing;
 mod refusals;
 mod settling;
 mod sizes;

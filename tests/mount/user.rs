@@ -181,3 +181,23 @@ fn a_mount_of_another_users_is_named_live_or_dead() {
     assert!(output.status.success(), "{}", shown(&output));
     assert_eq!(mount_type(&directory), None);
 }
+
+#[test]
+fn only_the_owner_and_root_have_the_vault_asked_again() {
+    if !can_play_a_user() {
+        return;
+    }
+    let world = UsersWorld::new();
+    let flags = ["--allow-other", "--world-readable", "--dir-mode", "0555", "--file-mode", "0444"];
+    let mount = world.vault.mount_with(&flags);
+    fs::set_permissions(mount.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let refresh = || {
+        let mut command = Command::new(&world.program);
+        command.arg("refresh").arg(&mount.directory);
+        command
+    };
+    let output = as_user(refresh());
+    assert!(!output.status.success() && mount.path("values/db").exists(), "{}", shown(&output));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("only the owner"), "{}", shown(&output));
+    assert!(refresh().status().unwrap().success());
+}
