@@ -10,6 +10,7 @@ mod mount_helper;
 mod ready;
 mod request;
 mod rotation;
+mod writing;
 
 use std::env;
 use std::ffi::OsString;
@@ -21,7 +22,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{EmulatorConfig, MountConfig, RequestConfig};
+use crate::config::{EmulatorConfig, MountConfig, RequestConfig, UsageError};
 use crate::daemon::{self, Failure};
 pub use access::{AccessArgs, Auth, AuthArgs, Cloud};
 pub use cache::CacheArgs;
@@ -29,6 +30,7 @@ pub use emulator::{EmulatorArgs, SignIn, SignInArgs};
 pub use ready::{ReadyArgs, ReadyWhen};
 pub use request::RequestArgs;
 pub use rotation::RotationArgs;
+pub use writing::{OnDeleted, Settle, WritingArgs};
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the vault refuses the sign-in,
@@ -49,10 +51,14 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Mount a vault on a directory, read-only
+    /// Mount a vault on a directory, read-only unless --rw
     Mount(Box<MountArgs>),
     /// Unmount what akvfs has mounted on a directory
     Unmount(UnmountArgs),
+    /// Wait until what was deleted or recovered is so in the vault
+    Wait(WaitArgs),
+    /// Bring back what was deleted through a mount
+    Undelete(UndeleteArgs),
     /// Send one request to a vault by hand, and show the answer
     Request(Box<RequestArgs>),
     /// Run the embedded vault alone, for tests and for trying things out
@@ -119,6 +125,9 @@ pub struct MountArgs {
     /// How much to log
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: LogLevel,
+    /// What may be changed.
+    #[command(flatten)]
+    pub writing: WritingArgs,
 }
 
 /// Whether the request loop spins during bursts.
@@ -156,6 +165,23 @@ struct UnmountArgs {
     dead: bool,
 }
 
+#[derive(Args, Debug)]
+struct WaitArgs {
+    /// A secret's directory, such as DIR/deleted/NAME, or a directory above it, for everything below
+    #[arg(value_name = "PATH")]
+    path: PathBuf,
+}
+
+#[derive(Args, Debug)]
+struct UndeleteArgs {
+    /// The mount point
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Bring back what was deleted within this time
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    since: Duration,
+}
+
 /// mount(8)'s exit code for a mount that failed.
 const MOUNT_FAILED: u8 = 32;
 /// systemd 252 misses a mount whose helper ends the moment that it appears.
@@ -179,6 +205,10 @@ pub fn main() -> ExitCode {
 
 /// As mount(8)'s helper: every failure is one to it.
 fn help_mount(request: &mount_helper::Request) -> ExitCode {
+    if request.remount {
+        complain(&UsageError::Remount.into());
+        return ExitCode::from(MOUNT_FAILED);
+    }
     let line = iter::once(&OsString::from("akvfs")).chain(&request.arguments).cloned().collect::<Vec<_>>();
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
@@ -213,6 +243,8 @@ fn run(command: Command, arguments: &[OsString]) -> Result<(), Failure> {
         Command::Mount(args) => daemon::mount(&MountConfig::from_args(&args)?, arguments),
         Command::Unmount(args) if args.dead => daemon::unmount_dead(&args.directory),
         Command::Unmount(args) => daemon::unmount(&args.directory, args.lazy),
+        Command::Wait(args) => daemon::wait(&args.path),
+        Command::Undelete(args) => daemon::undelete(&args.directory, args.since),
         Command::Request(args) => daemon::request(RequestConfig::from_args(&args)?),
         Command::Emulator(args) => daemon::emulator(EmulatorConfig::from_args(&args)?),
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
     ("cli", &["config", "daemon"]),
-    ("config", &["auth", "cache", "cli", "emulator", "fuse", "rotation", "tree"]), // the flags as typed; the settings of each room
+    ("config", &["auth", "cache", "cli", "emulator", "fs", "fuse", "rotation", "tree"]), // the flags as typed; the settings of each room
     ("daemon", &["auth", "cache", "cli", "config", "emulator", "fs", "fuse", "rotation", "vault", "vault::http"]),
     ("fuse", &["cache", "fs", "rotation", "tree", "vault"]), // cache, rotation: what a change is, and who is told
     ("fs", &["tree", "vault"]),

@@ -51,8 +51,8 @@ struct Entry {
     seen: Instant,
     /// Whether an equal `updated` in a listing proves that nothing has changed.
     settled: bool,
-    /// Whether somebody has used it since it was last confirmed.
-    used: bool,
+    /// When somebody used it last, if anybody has.
+    used: Option<Instant>,
 }
 
 /// What is remembered of a get.
@@ -97,7 +97,9 @@ impl Values {
         let now = Instant::now();
         let mut table = self.table.lock();
         let Some(entry) = table.serving(key, now) else { return Recall::Nothing };
-        entry.used |= use_it;
+        if use_it {
+            entry.used = Some(now);
+        }
         let fresh_for = entry.fresh_until.saturating_duration_since(now);
         if !fresh_for.is_zero() {
             return Recall::Fresh(Known { answer: entry.found.clone(), fresh_for });
@@ -191,7 +193,7 @@ impl Values {
             doubted: None,
             seen,
             settled,
-            used,
+            used: if used { Some(now) } else { held.and_then(|held| held.used) },
         };
         table.put(key.clone(), entry, &self.settings);
         Landed { change, ..Landed::instead(&secret) }
@@ -227,7 +229,7 @@ impl Values {
             doubted: None,
             seen: now,
             settled: false,
-            used: false,
+            used: None,
         };
         table.put(key.clone(), entry, &self.settings);
         Landed { change: (was_there && key.1.is_none()).then_some(ChangeKind::Gone), ..Landed::plain(found) }
@@ -255,14 +257,19 @@ impl Values {
         entry.confirmed = entry.confirmed.max(asked);
         entry.since = entry.confirmed;
         entry.fresh_until = entry.fresh_until.max(fresh_until);
-        (entry.quiet_until, entry.doubted, entry.used) = (asked, None, false);
+        (entry.quiet_until, entry.doubted) = (asked, None);
     }
 
-    /// Values that somebody has used since they were last confirmed and that will no longer be fresh then,
-    /// the one that was got the longest time ago first.
+    /// Values that are to be kept fresh and will no longer be so then, the one that was got the longest
+    /// time ago first.
     pub(super) fn due(&self, then: Instant) -> Vec<Key> {
         let table = self.table.lock();
-        let due = |(_, entry): &(&Key, &Entry)| entry.used && entry.secret().is_some() && entry.fresh_until < then;
+        let now = Instant::now();
+        let is_hot = |entry: &Entry| {
+            let unused_for = entry.used.map(|used| now.saturating_duration_since(used));
+            unused_for.is_some_and(|unused_for| unused_for <= self.settings.keep_fresh)
+        };
+        let due = |(_, entry): &(&Key, &Entry)| is_hot(entry) && entry.secret().is_some() && entry.fresh_until < then;
         let mut due: Vec<_> = table.entries.iter().filter(due).map(|(key, entry)| (entry.got, key.clone())).collect();
         due.sort_by_key(|(got, _)| *got);
         due.into_iter().map(|(_, key)| key).collect()

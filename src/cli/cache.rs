@@ -18,6 +18,11 @@ pub struct CacheArgs {
     /// For how long "there is no such secret" and "permission denied" are remembered
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub negative_ttl: Duration,
+    /// For how long after it was last read a value is kept fresh in the background, if --ttl is 2s or
+    /// more: a change is noticed within the ttl even if nobody reads; 0 for not at all, or forever
+    /// [default: 1h; forever where something is to be done on a change]
+    #[arg(long, value_name = "DURATION", value_parser = duration_or_forever)]
+    pub keep_fresh: Option<Duration>,
     /// How many values are kept at most, the least recently used going first
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     pub cache_entries: usize,

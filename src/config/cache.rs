@@ -10,15 +10,17 @@ use crate::cli::CacheArgs;
 /// and one of more than this is to be asked for.
 const BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(64 << 20);
 
-/// What the flags mean.
-pub(super) fn settings(args: &CacheArgs) -> Result<CacheSettings, UsageError> {
+/// What the flags mean; `is_watched` where something is to be done when a secret changes.
+pub(super) fn settings(args: &CacheArgs, is_watched: bool) -> Result<CacheSettings, UsageError> {
     if args.cache_entries == 0 {
         return Err(UsageError::NoCache);
     }
+    let usual = CacheSettings::default();
     Ok(CacheSettings {
         ttl: args.ttl,
         negative_ttl: args.negative_ttl,
         stale_if_error: args.stale_if_error,
+        keep_fresh: args.keep_fresh.unwrap_or(if is_watched { CacheSettings::FOREVER } else { usual.keep_fresh }),
         entries: args.cache_entries,
         bytes: args.cache_bytes.unwrap_or_else(default_bytes),
     })

@@ -12,11 +12,13 @@ mod request;
 mod rotation;
 mod sign_in;
 mod vault_address;
+mod writing;
 
 use std::path::PathBuf;
 
 use crate::cache::CacheSettings;
 use crate::cli::{LogLevel, MountArgs, Spin};
+use crate::fs::WritingSettings;
 use crate::fuse::{MountSettings, ServeSettings};
 use crate::rotation::RotationSettings;
 use crate::tree::Ownership;
@@ -90,12 +92,18 @@ pub enum UsageError {
          take away the last digit's 4, or say --world-readable if that is meant"
     )]
     WorldReadable(u16),
+    /// Not a pattern for scratch files.
+    #[error("--scratch {0:?} is no pattern for the names of scratch files: give one such as '*.part'")]
+    Scratch(String),
     /// No time to get ready in.
     #[error("--ready-timeout must be more than 0: use --ready mounted to wait for no vault")]
     NoReadyTimeout,
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
+    /// mount(8)'s `remount`.
+    #[error("a mount of akvfs cannot be changed in place: unmount it, and mount it anew")]
+    Remount,
     /// No place for a value.
     #[error("--cache-entries must be more than 0: to ask the vault for every read, give --ttl 0s")]
     NoCache,
@@ -139,6 +147,8 @@ pub struct MountConfig {
     pub rotation: RotationSettings,
     /// The mount's settings.
     pub mount: MountSettings,
+    /// What may be changed.
+    pub writing: WritingSettings,
     /// How requests are answered.
     pub serve: ServeSettings,
 }
@@ -152,7 +162,12 @@ impl MountConfig {
         let ownership = ownership(args)?;
         let access = AccessConfig::from_args(&args.vault, &args.access)?;
         Ok(MountConfig {
-            mount: MountSettings { source: access.source.clone(), allow_other: args.allow_other },
+            mount: MountSettings {
+                source: access.source.clone(),
+                allow_other: args.allow_other,
+                read_only: !args.writing.rw,
+            },
+            writing: writing::settings(&args.writing)?,
             serve: ServeSettings { deadline: access.deadline, spin: args.spin == Spin::Auto },
             access,
             directory: absolute(&args.directory)?,
@@ -160,7 +175,7 @@ impl MountConfig {
             log_level: args.log_level,
             readiness: Readiness::from_args(&args.ready)?,
             ownership,
-            cache: cache::settings(&args.cache)?,
+            cache: cache::settings(&args.cache, args.rotation.asks_for_anything())?,
             rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
         })
     }
@@ -183,6 +198,7 @@ fn ownership(args: &MountArgs) -> Result<Ownership, UsageError> {
         gid: args.gid.unwrap_or(getegid().as_raw()),
         file_mode,
         directory_mode,
+        writable: args.writing.rw,
     })
 }
 

@@ -13,6 +13,7 @@ mod lines;
 mod logging;
 mod private_folder;
 mod readiness;
+mod recovering;
 mod request;
 mod sign_in;
 mod signals;
@@ -43,6 +44,7 @@ use connect::{connect, credential};
 use embedded::Embedded;
 pub use emulator::emulator;
 pub use failure::Failure;
+pub use recovering::{undelete, wait};
 pub use request::request;
 use signals::{Order, Signals};
 pub use terminal::say;
@@ -159,7 +161,14 @@ struct Mount {
 impl Mount {
     fn new(config: &MountConfig, cache: Cached<HttpVault>) -> Result<Mount, Failure> {
         tokio::spawn(cache.clone().keep_fresh());
-        let fs = Fs::new(cache.clone(), FsSettings { ownership: config.ownership, mounted_at: now() });
+        let settings = FsSettings {
+            ownership: config.ownership,
+            mounted_at: now(),
+            ttl: config.cache.ttl,
+            deadline: config.serve.deadline,
+            writing: config.writing.clone(),
+        };
+        let fs = Fs::new(cache.clone(), settings);
         let (mounted, connection) = fuse::mount(&config.directory, &config.mount)?;
         if mounted.made_directory() {
             say(format_args!("made the mount point {}", mounted.path().display()));
@@ -178,7 +187,14 @@ impl Mount {
     }
 
     /// Says that the mount is ready, and serves it until somebody unmounts it or tells us to.
-    async fn until_the_end(self, parent: Option<Parent>, mut signals: Signals) -> Result<(), Failure> {
+    async fn until_the_end(self, parent: Option<Parent>, signals: Signals) -> Result<(), Failure> {
+        let fs = Arc::clone(&self.fs);
+        let result = self.served(parent, signals).await;
+        fs.finish().await; // what has been written and not yet sent
+        result
+    }
+
+    async fn served(self, parent: Option<Parent>, mut signals: Signals) -> Result<(), Failure> {
         let Mount { mounted, serving, kernel, fs, cache } = self;
         let mut served = tokio::task::spawn_blocking(move || serving.wait());
         if !ready(parent) {

@@ -11,8 +11,27 @@ use super::FsError;
 pub enum Answer<T> {
     /// Known without waiting: the caller can reply on its own thread.
     Now(Result<T, FsError>),
-    /// The vault has been asked; somebody has to wait.
+    /// The vault has been asked; somebody has to wait. May be given up at any time.
     Later(BoxFuture<'static, Result<T, FsError>>),
+    /// The vault is asked to change something. It has a deadline of its own, and must not be given up.
+    Change(BoxFuture<'static, Result<Done<T>, FsError>>),
+    /// Waits for the vault to finish what it has agreed to. It has a limit of its own, longer than any
+    /// deadline, and may be given up at any time.
+    Settling(BoxFuture<'static, Result<T, FsError>>),
+}
+
+/// What became of a change.
+pub struct Done<T> {
+    /// The answer.
+    pub value: T,
+    /// What is to be waited for before it is given; that may be given up.
+    pub settled: Option<BoxFuture<'static, Result<(), FsError>>>,
+}
+
+impl<T> From<T> for Done<T> {
+    fn from(value: T) -> Done<T> {
+        Done { value, settled: None }
+    }
 }
 
 impl<T> Answer<T> {
@@ -24,5 +43,10 @@ impl<T> Answer<T> {
             Some(result) => Answer::Now(result),
             None => Answer::Later(work),
         }
+    }
+
+    /// A refusal.
+    pub(super) fn refused(error: FsError) -> Answer<T> {
+        Answer::Now(Err(error))
     }
 }

@@ -8,6 +8,7 @@ use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
 
 use super::facts::item_facts;
+use super::overlay::Overlay;
 use super::{Answer, Fs, FsError, Shown};
 use crate::tree::Node;
 use crate::vault::{Item, Page, Pages, Vault, VaultError};
@@ -23,6 +24,8 @@ pub(super) struct Directory {
 /// The part of the listing that has been asked for.
 #[derive(Default)]
 struct Feed {
+    /// What is under way here, over what the vault lists.
+    overlay: Overlay,
     pages: Vec<Page>,
     rest: Option<Pages>,
     error: Option<VaultError>,
@@ -38,12 +41,15 @@ pub struct Entry {
     node: Node,
     /// For `.` and `..`, which are not what the place is called elsewhere.
     dots: Option<&'static str>,
+    /// For files whose name is not part of them.
+    named: Option<String>,
 }
 
 impl Entry {
     /// Its name.
     pub fn name(&self) -> Cow<'_, str> {
-        self.dots.map_or_else(|| self.node.name(), Cow::Borrowed)
+        let named = self.dots.or(self.named.as_deref());
+        named.map_or_else(|| self.node.name(), Cow::Borrowed)
     }
 }
 
@@ -62,7 +68,7 @@ pub struct Entries<V> {
 enum Position {
     /// Among `.`, `..` and the entries that are there whatever the vault holds.
     Fixed(usize),
-    /// In the listing: page, and place in it.
+    /// In the listing: page, and place in it. What is under way here is the first page.
     Listed(usize, usize),
 }
 
@@ -130,13 +136,18 @@ impl<V: Vault> Fs<V> {
         }
     }
 
-    fn feed(&self, node: &Node) -> Feed {
+    fn feed(self: &Arc<Self>, node: &Node) -> Feed {
+        let overlay = self.overlay(node);
         let rest = match node {
-            Node::Secrets | Node::Values => Some(self.vault.secrets()),
+            _ if overlay.alone => None,
+            Node::Secrets | Node::Values | Node::Backups => Some(self.vault.secrets()),
             Node::Secret(name) => Some(self.vault.versions(name)),
+            Node::Deleted => Some(self.deleted_pages()),
             Node::Root | Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => None,
+            Node::DeletedSecret(_) | Node::DeletedProperties(_) => None,
+            Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => None,
         };
-        Feed { rest, ..Feed::default() }
+        Feed { overlay, rest, ..Feed::default() }
     }
 
     fn fixed_entry(&self, directory: &Node, place: usize) -> Option<Entry> {
@@ -151,7 +162,7 @@ impl<V: Vault> Fs<V> {
     /// An entry of which nothing but the name need be known.
     fn entry(&self, node: Node, dots: Option<&'static str>, next: Position) -> Entry {
         let facts = self.known_or_unknown(&node);
-        Entry { shown: self.shown(&node, &facts), next: next.offset(), node, dots }
+        Entry { shown: self.shown(&node, &facts), next: next.offset(), node, dots, named: None }
     }
 
     /// A listing's item as an entry; none if this directory does not show it.
@@ -160,14 +171,18 @@ impl<V: Vault> Fs<V> {
             Node::Secrets => Node::Secret(item.name.clone()),
             Node::Values if item.properties.enabled => Node::Value(item.name.clone()),
             Node::Secret(name) => Node::Version(name.clone(), item.version?),
+            Node::Deleted => Node::DeletedSecret(item.name.clone()),
+            Node::Backups => Node::Backup(item.name.clone()),
             Node::Values => return None,
             Node::Root | Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => return None,
+            Node::DeletedSecret(_) | Node::DeletedProperties(_) => return None,
+            Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => return None,
         };
         let facts = match self.known_by_value(&node) {
             Some(Ok(facts)) => facts,
             _ => item_facts(&node, item, self.listing_lease(item)),
         };
-        Some(Entry { shown: self.shown(&node, &facts), next: next.offset(), node, dots: None })
+        Some(Entry { shown: self.shown(&node, &facts), next: next.offset(), node, dots: None, named: None })
     }
 
     fn listing_lease(&self, item: &Item) -> Duration {
@@ -189,15 +204,25 @@ impl<V: Vault> Entries<V> {
                 Position::Fixed(place) => match self.fs.fixed_entry(&self.directory.node, place) {
                     Some(entry) => {
                         self.at = Position::Fixed(place + 1);
-                        return Some(entry);
+                        if self.feed.overlay.shows_fixed(&entry.node) || entry.dots.is_some() {
+                            return Some(entry);
+                        }
                     }
                     None => self.at = Position::Listed(0, 0),
                 },
-                Position::Listed(page, place) => match self.feed.page(page)?.get(place) {
+                Position::Listed(0, place) => match self.feed.overlay.added.get(place) {
+                    Some((name, node, shown)) => {
+                        self.at = Position::Listed(0, place + 1);
+                        let (shown, node, named) = (shown.clone(), node.clone(), Some(name.clone()));
+                        return Some(Entry { shown, next: self.at.offset(), node, dots: None, named });
+                    }
+                    None => self.at = Position::Listed(1, 0),
+                },
+                Position::Listed(page, place) => match self.feed.page(page - 1).cloned()?.get(place) {
                     Some(item) => {
                         self.at = Position::Listed(page, place + 1);
                         let entry = self.fs.listed_entry(&self.directory.node, item, self.at);
-                        if entry.is_some() {
+                        if entry.is_some() && !self.feed.overlay.claimed.contains(&item.name) {
                             return entry;
                         }
                     }

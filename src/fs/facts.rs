@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::encoding::shown_len;
 use super::properties::rendered;
 use super::{Fs, FsError, Shown};
 use crate::tree::{Attributes, FileKind, Node};
@@ -58,7 +59,7 @@ impl Description {
     fn facts(&self, node: &Node, fresh_for: Duration) -> Facts {
         let size = match (node, self) {
             (Node::Properties(_), _) => Some(rendered(self.properties()).len() as u64),
-            (_, Description::Whole(secret)) => Some(secret.value.len() as u64),
+            (_, Description::Whole(secret)) => Some(shown_len(secret)),
             (_, Description::WithoutValue(_)) => Some(0), // refused: there is nothing to read
         };
         Facts { times: times(self.properties()), size, name: Some(self.name().clone()), fresh_for }
@@ -99,7 +100,7 @@ impl<V: Vault> Fs<V> {
     /// What the vault says of a place, with no more than it takes: a directory needs no value.
     async fn asked(&self, node: &Node) -> Result<Facts, FsError> {
         match node {
-            Node::Root | Node::Secrets | Node::Values => Ok(self.fixed_facts()),
+            Node::Root | Node::Secrets | Node::Values | Node::Deleted | Node::Backups => Ok(self.fixed_facts()),
             Node::Current(name) | Node::Value(name) | Node::Properties(name) => self.described(node, name, None).await,
             Node::Secret(name) => match self.newest_listed(name).await? {
                 Some(newest) => Ok(item_facts(node, &newest, Duration::ZERO)),
@@ -109,6 +110,16 @@ impl<V: Vault> Fs<V> {
                 Some(item) => Ok(item_facts(node, &item, Duration::ZERO)),
                 None => self.described(node, name, Some(*version)).await,
             },
+            // A backup is there if its secret is; it takes a backup to know its size.
+            Node::Backup(name) => Ok(Facts {
+                size: None,
+                fresh_for: Duration::ZERO,
+                ..Box::pin(self.asked(&Node::Secret(name.clone()))).await?
+            }),
+            // Asked for elsewhere: the deleted ones of their own, the others of nobody.
+            Node::DeletedSecret(_) | Node::DeletedProperties(_) | Node::Scratch(..) | Node::Restoring(_) => {
+                Err(FsError::NotFound)
+            }
         }
     }
 
@@ -183,8 +194,17 @@ impl<V: Vault> Fs<V> {
     /// What is known of a place now, from values or the listing of secrets, without a request.
     fn known_now(&self, node: &Node) -> Option<Result<Facts, FsError>> {
         let name = match node {
-            Node::Root | Node::Secrets | Node::Values => return Some(Ok(self.fixed_facts())),
+            Node::Root | Node::Secrets | Node::Values | Node::Deleted | Node::Backups => {
+                return Some(Ok(self.fixed_facts()));
+            }
             Node::Version(..) => return self.known_by_value(node),
+            Node::DeletedSecret(_) | Node::DeletedProperties(_) | Node::Scratch(..) | Node::Restoring(_) => {
+                return None;
+            }
+            Node::Backup(name) => {
+                let Known { answer, .. } = self.vault.known_item(name)?;
+                return Some(answer.ok_or(FsError::NotFound).map(|item| item_facts(node, &item, Duration::ZERO)));
+            }
             Node::Secret(name) | Node::Current(name) | Node::Properties(name) | Node::Value(name) => name,
         };
         if let Some(facts) = self.known_by_value(node) {
@@ -198,7 +218,8 @@ impl<V: Vault> Fs<V> {
     pub(super) fn known_by_value(&self, node: &Node) -> Option<Result<Facts, FsError>> {
         let (name, version) = match node.value() {
             Some(value) => value,
-            None => (node.secret()?, None),
+            None if node.is_described_by_value() => (node.secret()?, None),
+            None => return None,
         };
         let Known { answer, fresh_for } = self.vault.peek(name, version)?;
         let found = answer.ok()?;
@@ -228,6 +249,10 @@ impl<V: Vault> Fs<V> {
         let same = |own: &SecretName| node.secret().is_none_or(|name| name.is_spelled(own.as_str()));
         let name_for = if facts.name.as_ref().is_none_or(same) { facts.fresh_for } else { Duration::ZERO };
         let attributes = Attributes::of(node, inode, &self.settings.ownership, facts.times, size);
+        if self.settings.writing.writable {
+            // What this mount changes shows at once, and a name moves from place to place: the kernel asks.
+            return Shown { attributes, attributes_for: Duration::ZERO, name_for: Duration::ZERO };
+        }
         Shown { attributes, attributes_for, name_for }
     }
 }

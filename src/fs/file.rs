@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use super::properties::rendered;
-use super::{Answer, Fs, FsError};
+use super::{Answer, Fs, FsError, deleted, encoding};
 use crate::tree::Node;
-use crate::vault::{Found, Secret, SecretName, Vault, VersionId};
+use crate::vault::{Found, Secret, SecretBytes, SecretName, Vault, VersionId};
 
 /// What an open file reads, unchanged for as long as it is open.
 pub enum Snapshot {
     /// One version's value.
     Value(Arc<Secret>),
+    /// Other secret bytes: a value decoded, a backup.
+    Bytes(Arc<SecretBytes>),
     /// Text that holds no value.
     Text(String),
 }
@@ -20,6 +22,7 @@ impl Snapshot {
     pub(super) fn len(&self) -> u64 {
         match self {
             Snapshot::Value(secret) => secret.value.len() as u64,
+            Snapshot::Bytes(bytes) => bytes.len() as u64,
             Snapshot::Text(text) => text.len() as u64,
         }
     }
@@ -29,6 +32,7 @@ impl Snapshot {
     pub fn expose_range(&self, offset: u64, size: usize) -> &[u8] {
         let bytes = match self {
             Snapshot::Value(secret) => secret.value.expose(),
+            Snapshot::Bytes(bytes) => bytes.expose(),
             Snapshot::Text(text) => text.as_bytes(),
         };
         let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..)).unwrap_or_default();
@@ -61,6 +65,11 @@ impl<V: Vault> Fs<V> {
         if flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0 {
             return Answer::Now(Err(FsError::ReadOnly));
         }
+        if let Some((name, _)) = node.value()
+            && let Err(busy) = self.work.settling.check(name)
+        {
+            return Answer::Now(Err(busy));
+        }
         // The hot path: a fresh value is answered here, on the kernel's thread.
         let past_the_cache = flags & libc::O_DIRECT != 0;
         if let Some((name, version)) = node.value()
@@ -81,7 +90,14 @@ impl<V: Vault> Fs<V> {
                 let description = self.describe(name, None).await?.ok_or(FsError::NotFound)?;
                 Ok(self.handed_out(Snapshot::Text(rendered(description.properties())), told))
             }
+            Node::DeletedProperties(name) => {
+                let deleted = self.deleted(name).await?.ok_or(FsError::NotFound)?;
+                Ok(self.handed_out(Snapshot::Text(deleted::rendered(&deleted)), told))
+            }
+            Node::Backup(name) => Ok(self.handed_out(Snapshot::Bytes(self.backup(name).await?), told)),
             Node::Root | Node::Secrets | Node::Values | Node::Secret(_) => Err(FsError::IsADirectory),
+            Node::Deleted | Node::DeletedSecret(_) | Node::Backups => Err(FsError::IsADirectory),
+            Node::Scratch(..) | Node::Restoring(_) => Err(FsError::NotFound), // opened by the writing side
         }
     }
 
@@ -94,7 +110,11 @@ impl<V: Vault> Fs<V> {
 
     fn opened(&self, found: Found, told: Option<u64>) -> Result<Opened, FsError> {
         let secret = found?.ok_or(FsError::NotFound)?;
-        Ok(self.handed_out(Snapshot::Value(secret), told))
+        let snapshot = match encoding::decoded(&secret) {
+            Some(bytes) => Snapshot::Bytes(bytes),
+            None => Snapshot::Value(secret),
+        };
+        Ok(self.handed_out(snapshot, told))
     }
 
     fn handed_out(&self, snapshot: Snapshot, told: Option<u64>) -> Opened {

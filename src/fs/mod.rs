@@ -1,16 +1,34 @@
 //! Operations in filesystem words, over any vault.
 //!
-//! Owns open handles (each a snapshot), what a directory shows, and the one errno table. Refuses to
-//! know of HTTP or of the kernel's wire format: it can be driven without a kernel.
+//! Owns open handles (each a snapshot, or a draft of the next version), what a directory shows, what is
+//! under way with each secret, and the one errno table. Refuses to know of HTTP or of the kernel's wire
+//! format: it can be driven without a kernel.
 
 mod answer;
+mod backups;
+mod brake;
+mod caller;
+mod commit;
+mod deleted;
+mod deleting;
+mod desk;
 mod directory;
+mod draft;
+mod encoding;
 mod error;
+mod extended;
 mod facts;
 mod file;
 mod handles;
+mod modes;
+mod names;
+mod overlay;
 mod properties;
+mod refusals;
+mod scratch;
+mod settling;
 mod sizes;
+mod writing;
 
 use std::ffi::OsStr;
 use std::sync::Arc;
@@ -20,21 +38,54 @@ use parking_lot::Mutex;
 
 use crate::tree::{Attributes, Inodes, Node, Ownership};
 use crate::vault::{SecretName, Vault};
-pub use answer::Answer;
+pub use answer::{Answer, Done};
+pub use caller::{Caller, Process};
+use desk::Work;
+pub use desk::is_writer;
 use directory::Directory;
 pub use directory::{Entries, Entry};
-pub use error::FsError;
+pub use error::{FsError, Sentence};
 pub use file::{Opened, Snapshot};
 use handles::Handles;
+pub use modes::NewAttributes;
 use sizes::Sizes;
 
 /// What a mount shows that the vault does not decide.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct FsSettings {
     /// Owner, group and modes of everything.
     pub ownership: Ownership,
     /// Times of what has none of its own; unix seconds, UTC.
     pub mounted_at: i64,
+    /// For how long what the vault has said counts.
+    pub ttl: Duration,
+    /// For how long a change may take.
+    pub deadline: Duration,
+    /// What may be changed, and how.
+    pub writing: WritingSettings,
+}
+
+/// What may be changed through a mount, and how.
+#[derive(Clone, Debug)]
+pub struct WritingSettings {
+    /// Whether anything may be.
+    pub writable: bool,
+    /// Whether deleted secrets may be ended for good.
+    pub allow_purge: bool,
+    /// Whether a new secret of a soft-deleted one's name brings that one back.
+    pub recover_deleted: bool,
+    /// Secrets that may be deleted within a minute.
+    pub delete_limit: usize,
+    /// Whether a deletion or recovery is answered only when it is true.
+    pub wait_to_settle: bool,
+    /// How long to wait for that.
+    pub settle_timeout: Duration,
+    /// More names of scratch files: patterns with `*` and `?`.
+    pub scratch: Vec<String>,
+    /// Whether a newline at the end of what is written is left out.
+    pub strip_newline: bool,
+    /// Whether bytes that are no text are kept in base64.
+    pub binary: bool,
 }
 
 /// What LOOKUP and GETATTR tell the kernel.
@@ -67,6 +118,13 @@ pub struct Fs<V> {
     files: Handles<Snapshot>,
     directories: Handles<Directory>,
     sizes: Sizes,
+    work: Work,
+}
+
+/// Unix seconds, now.
+fn now_unix() -> i64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
 
 impl<V: Vault> Fs<V> {
@@ -79,6 +137,7 @@ impl<V: Vault> Fs<V> {
             files: Handles::default(),
             directories: Handles::default(),
             sizes: Sizes::default(),
+            work: Work::default(),
         })
     }
 
@@ -145,6 +204,13 @@ impl<V: Vault> Fs<V> {
     /// All inodes that the kernel knows, save the root.
     pub fn known_inodes(&self) -> Vec<u64> {
         self.inodes.lock().numbers().collect()
+    }
+
+    /// The kernel knows a file to be longer by what has been written to it, since it counts along.
+    fn size_grew(&self, node: &Node, end: u64) {
+        let mut inodes = self.inodes.lock();
+        let (inode, told) = inodes.number_and_size(node);
+        inodes.tell(inode, told.max(end));
     }
 
     /// Where in the mount an inode is, for the log; `None` once the kernel has forgotten it.

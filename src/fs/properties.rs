@@ -7,6 +7,11 @@ use crate::vault::Properties;
 /// The text of the file: the API's field names and omissions, indented for people, with a final
 /// newline.
 pub(super) fn rendered(properties: &Properties) -> String {
+    format!("{:#}\n", Value::Object(bundle(properties)))
+}
+
+/// The fields of it.
+pub(super) fn bundle(properties: &Properties) -> Map<String, Value> {
     let mut attributes = Map::new();
     let mut attribute = |key: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -34,7 +39,7 @@ pub(super) fn rendered(properties: &Properties) -> String {
     field("attributes", Some(Value::Object(attributes)));
     field("tags", properties.tags.as_ref().map(|tags| json!(tags)));
     field("previousVersion", properties.previous_version.as_deref().map(Into::into));
-    format!("{:#}\n", Value::Object(bundle))
+    bundle
 }
 
 #[cfg(test)]

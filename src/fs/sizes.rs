@@ -68,6 +68,9 @@ impl<V: Vault> Fs<V> {
             Node::Secret(name) => self.vault.versions(name),
             Node::Root | Node::Secrets => return Ok(()),
             Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => return Ok(()),
+            Node::Deleted | Node::DeletedSecret(_) | Node::DeletedProperties(_) => return Ok(()),
+            // A backup is much to fetch for a size.
+            Node::Backups | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => return Ok(()),
         };
         pages
             .map_ok(|page| futures_util::stream::iter(page.to_vec()).map(Ok))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Answer, Entry, Fs, FsError, FsSettings, Shown};
+use super::{Answer, Entry, Fs, FsError, FsSettings, Shown, WritingSettings};
 use crate::cache::{CacheSettings, Cached};
 use crate::tree::{FileKind, Ownership, ROOT_INODE};
 use crate::vault::double::Double;
@@ -16,21 +16,38 @@ type Tree = Arc<Fs<Cached<Double>>>;
 fn tree(secrets: &[(&str, &str)]) -> (Double, Tree) {
     let double = Double::with(secrets);
     let cache = CacheSettings { entries: 100, ..CacheSettings::default() };
-    let ownership = Ownership { uid: 7, gid: 8, file_mode: 0o400, directory_mode: 0o500 };
-    (double.clone(), Fs::new(Cached::new(double, cache), FsSettings { ownership, mounted_at: 500 }))
+    let ownership = Ownership { uid: 7, gid: 8, file_mode: 0o400, directory_mode: 0o500, writable: false };
+    (double.clone(), Fs::new(Cached::new(double, cache), settings(ownership)))
+}
+
+pub(super) fn settings(ownership: Ownership) -> FsSettings {
+    let writing = WritingSettings {
+        writable: ownership.writable,
+        allow_purge: false,
+        recover_deleted: false,
+        delete_limit: 20,
+        wait_to_settle: false,
+        settle_timeout: Duration::from_secs(180),
+        scratch: Vec::new(),
+        strip_newline: false,
+        binary: false,
+    };
+    let (ttl, deadline) = (Duration::from_secs(60), Duration::from_secs(10));
+    FsSettings { ownership, mounted_at: 500, ttl, deadline, writing }
 }
 
 async fn settled<T>(answer: Answer<T>) -> Result<T, FsError> {
     match answer {
         Answer::Now(result) => result,
-        Answer::Later(work) => work.await,
+        Answer::Later(work) | Answer::Settling(work) => work.await,
+        Answer::Change(work) => work.await.map(|done| done.value),
     }
 }
 
 fn now<T>(answer: Answer<T>) -> T {
     match answer {
         Answer::Now(result) => result.unwrap(),
-        Answer::Later(_) => panic!("this had to be known"),
+        Answer::Later(_) | Answer::Settling(_) | Answer::Change(_) => panic!("this had to be known"),
     }
 }
 

@@ -9,15 +9,17 @@ use std::time::{Duration, SystemTime};
 use fuser::{
     BsdFileFlags, Errno, FileHandle, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig, LockOwner,
     OpenFlags, RenameFlags, ReplyAttr, ReplyCreate, ReplyData, ReplyDirectory, ReplyDirectoryPlus, ReplyEmpty,
-    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyXattr, Request, TimeOrNow,
+    ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, ReplyXattr, Request, TimeOrNow, WriteFlags,
 };
 use tokio::runtime::Handle;
+use zeroize::Zeroizing;
 
+use super::caller::caller;
 use super::complaints::{Complaints, Origin};
 use super::kernel::Kernel;
 use super::reply::{caught, file_attr, file_type, settle};
 use super::spin::Spin;
-use crate::fs::{Answer, Entries, Fs, FsError, Opened, Shown};
+use crate::fs::{Answer, Entries, Fs, FsError, NewAttributes, Opened, Shown, is_writer};
 use crate::vault::Vault;
 
 /// Numbers are never used for another place, so the second half of an NFS handle is constant.
@@ -52,14 +54,32 @@ impl<V: Vault> Adapter<V> {
         work: impl FnOnce() -> Answer<T>,
         reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
     ) {
-        self.seen();
-        settle(&self.runtime, self.deadline, &self.complaints, origin, work, reply);
+        self.settle_named(origin, None, work, reply);
     }
 
-    /// What changes the tree, on a mount that does not. The kernel refuses it before we are asked, unless
-    /// root has remounted us writable.
-    fn read_only(&self, operation: &'static str, request: &Request, inode: INodeNo) -> Errno {
-        self.complaints.refused(origin(operation, request, inode), &FsError::ReadOnly)
+    /// The same for an operation on a name in the inode, whose refusal is remembered there.
+    fn settle_named<T: Send + 'static>(
+        &self,
+        origin: Origin,
+        name: Option<&OsStr>,
+        work: impl FnOnce() -> Answer<T>,
+        reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
+    ) {
+        self.seen();
+        let (fs, name) = (Arc::clone(&self.fs), name.map(OsStr::to_owned));
+        let complaints = Arc::clone(&self.complaints);
+        settle(&self.runtime, self.deadline, origin, work, move |result| {
+            reply(result.map_err(|error| {
+                fs.refused(origin.inode, name.as_deref(), &error);
+                complaints.refused(origin, &error)
+            }));
+        });
+    }
+
+    fn write_refused(&self, operation: &'static str, request: &Request, inode: INodeNo, name: &OsStr) -> Errno {
+        let error = self.fs.no_such_kind();
+        self.fs.refused(inode.0, Some(name), &error);
+        self.complaints.refused(origin(operation, request, inode), &error)
     }
 
     /// A touch changes nothing. The kernel takes the size in this answer however late it comes, so it is
@@ -93,6 +113,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
         for wanted in [
             InitFlags::FUSE_PARALLEL_DIROPS, // else one slow lookup holds up its directory
             InitFlags::FUSE_DO_READDIRPLUS,
+            InitFlags::FUSE_ATOMIC_O_TRUNC, // else opening with truncation looks like an explicit truncate(2)
             InitFlags::FUSE_DIRECT_IO_ALLOW_MMAP, // Linux 6.6; without it shared mappings are ENODEV
         ] {
             if config.add_capabilities(wanted).is_err() {
@@ -112,7 +133,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
             }
             Err(errno) => reply.error(errno),
         };
-        self.settle(origin("lookup", request, parent), || self.fs.lookup(parent.0, name), answer);
+        self.settle_named(origin("lookup", request, parent), Some(name), || self.fs.find(parent.0, name), answer);
     }
 
     fn forget(&self, _: &Request, inode: INodeNo, times: u64) {
@@ -128,12 +149,20 @@ impl<V: Vault> Filesystem for Adapter<V> {
             Ok(shown) => reply.attr(&shown.attributes_for, &file_attr(&shown.attributes)),
             Err(errno) => reply.error(errno),
         };
-        self.settle(origin("getattr", request, inode), || self.fs.getattr(inode.0), answer);
+        self.settle(origin("getattr", request, inode), || self.fs.stat(inode.0, || caller(request)), answer);
     }
 
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.kernel.is_touch(request.pid()) {
             return opened(reply, NOTHING_OPEN);
+        }
+        if self.fs.is_written(inode.0, flags.0) {
+            let answer = |result: Result<u64, Errno>| match result {
+                Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO),
+                Err(errno) => reply.error(errno),
+            };
+            let work = || Answer::Now(self.fs.open_to_write(inode.0, flags.0, &caller(request)));
+            return self.settle(origin("open", request, inode), work, answer);
         }
         let (fs, kernel, runtime) = (Arc::clone(&self.fs), self.kernel.clone(), self.runtime.clone());
         let answer = move |result: Result<Opened, Errno>| match result {
@@ -163,6 +192,14 @@ impl<V: Vault> Filesystem for Adapter<V> {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
+        if is_writer(handle.0) {
+            let answer = |result: Result<Zeroizing<Vec<u8>>, Errno>| match result {
+                Ok(bytes) => reply.data(&bytes),
+                Err(errno) => reply.error(errno),
+            };
+            let work = || self.fs.read_written(handle.0, offset, size);
+            return self.settle(origin("read", request, inode), work, answer);
+        }
         self.seen();
         match caught(|| self.fs.snapshot(handle.0)) {
             Ok(snapshot) => reply.data(snapshot.expose_range(offset, size as usize)),
@@ -172,25 +209,73 @@ impl<V: Vault> Filesystem for Adapter<V> {
 
     fn release(
         &self,
-        _: &Request,
-        _: INodeNo,
+        request: &Request,
+        inode: INodeNo,
         handle: FileHandle,
         _: OpenFlags,
         _: Option<LockOwner>,
         _: bool,
         reply: ReplyEmpty,
     ) {
+        if is_writer(handle.0) {
+            let work = || self.fs.release_written(handle.0);
+            return self.settle(origin("release", request, inode), work, empty(reply));
+        }
         self.seen();
         self.fs.release(handle.0);
         reply.ok();
     }
 
-    fn flush(&self, _: &Request, _: INodeNo, _: FileHandle, _: LockOwner, reply: ReplyEmpty) {
-        reply.ok();
+    fn write(
+        &self,
+        request: &Request,
+        inode: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        data: &[u8],
+        _: WriteFlags,
+        flags: OpenFlags,
+        _: Option<LockOwner>,
+        reply: ReplyWrite,
+    ) {
+        let answer = |result: Result<u32, Errno>| match result {
+            Ok(written) => reply.written(written),
+            Err(errno) => reply.error(errno),
+        };
+        let append = flags.0 & libc::O_APPEND != 0;
+        self.settle(origin("write", request, inode), || self.fs.write(handle.0, offset, data, append), answer);
     }
 
-    fn fsync(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        reply.ok();
+    fn flush(&self, request: &Request, inode: INodeNo, handle: FileHandle, _: LockOwner, reply: ReplyEmpty) {
+        if !is_writer(handle.0) {
+            return reply.ok();
+        }
+        self.settle(origin("flush", request, inode), || self.fs.flush(handle.0, &caller(request)), empty(reply));
+    }
+
+    fn fsync(&self, request: &Request, inode: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
+        if !is_writer(handle.0) {
+            return reply.ok();
+        }
+        self.settle(origin("fsync", request, inode), || self.fs.fsync(handle.0), empty(reply));
+    }
+
+    fn fallocate(
+        &self,
+        request: &Request,
+        inode: INodeNo,
+        handle: FileHandle,
+        offset: u64,
+        length: u64,
+        mode: i32,
+        reply: ReplyEmpty,
+    ) {
+        let work = || match mode {
+            0 => self.fs.resize(handle.0, offset.saturating_add(length), true),
+            libc::FALLOC_FL_KEEP_SIZE => Answer::Now(Ok(())), // there are no blocks to reserve
+            _ => Answer::Now(Err(FsError::Unsupported("no holes can be made in a secret".into()))),
+        };
+        self.settle(origin("fallocate", request, inode), work, empty(reply));
     }
 
     fn opendir(&self, request: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
@@ -249,8 +334,8 @@ impl<V: Vault> Filesystem for Adapter<V> {
         reply.ok();
     }
 
-    fn fsyncdir(&self, _: &Request, _: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
-        reply.ok();
+    fn fsyncdir(&self, request: &Request, inode: INodeNo, _: FileHandle, _: bool, reply: ReplyEmpty) {
+        self.settle(origin("fsyncdir", request, inode), || self.fs.fsyncdir(inode.0), empty(reply));
     }
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
@@ -258,26 +343,45 @@ impl<V: Vault> Filesystem for Adapter<V> {
         reply.statfs(0, 0, 0, 0, 0, 4096, NAME_MAX, 4096);
     }
 
-    fn getxattr(&self, _: &Request, _: INodeNo, _: &OsStr, _: u32, reply: ReplyXattr) {
-        reply.error(Errno::ENODATA); // not ENOSYS, after which the kernel never asks again
+    fn getxattr(&self, request: &Request, inode: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {
+        self.settle(origin("getxattr", request, inode), || self.fs.extended(inode.0, name), sized(size, reply));
     }
 
-    fn listxattr(&self, _: &Request, _: INodeNo, size: u32, reply: ReplyXattr) {
-        if size == 0 { reply.size(0) } else { reply.data(&[]) }
+    fn listxattr(&self, request: &Request, inode: INodeNo, size: u32, reply: ReplyXattr) {
+        self.settle(origin("listxattr", request, inode), || self.fs.extended_names(inode.0), sized(size, reply));
+    }
+
+    fn setxattr(
+        &self,
+        request: &Request,
+        inode: INodeNo,
+        name: &OsStr,
+        value: &[u8],
+        flags: i32,
+        _: u32,
+        reply: ReplyEmpty,
+    ) {
+        let work = || self.fs.set_extended(inode.0, name, value, flags);
+        self.settle(origin("setxattr", request, inode), work, empty(reply));
+    }
+
+    fn removexattr(&self, request: &Request, inode: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let work = || self.fs.remove_extended(inode.0, name);
+        self.settle(origin("removexattr", request, inode), work, empty(reply));
     }
 
     fn setattr(
         &self,
         request: &Request,
         inode: INodeNo,
-        _: Option<u32>,
-        _: Option<u32>,
-        _: Option<u32>,
-        _: Option<u64>,
+        mode: Option<u32>,
+        uid: Option<u32>,
+        gid: Option<u32>,
+        size: Option<u64>,
         _: Option<TimeOrNow>,
-        _: Option<TimeOrNow>,
+        modified: Option<TimeOrNow>,
         _: Option<SystemTime>,
-        _: Option<FileHandle>,
+        handle: Option<FileHandle>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
         _: Option<SystemTime>,
@@ -287,55 +391,117 @@ impl<V: Vault> Filesystem for Adapter<V> {
         if self.kernel.is_touch(request.pid()) {
             return self.touched(inode, reply);
         }
-        reply.error(self.read_only("setattr", request, inode));
+        let answer = |result: Result<Shown, Errno>| match result {
+            Ok(shown) => reply.attr(&shown.attributes_for, &file_attr(&shown.attributes)),
+            Err(errno) => reply.error(errno),
+        };
+        let handle = handle.map(|handle| handle.0);
+        let new = NewAttributes { mode, uid, gid, size, modified: modified.map(unix_seconds), handle };
+        let work = || self.fs.set_attributes(inode.0, new, &caller(request));
+        self.settle(origin("setattr", request, inode), work, answer);
     }
 
-    fn mknod(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(self.read_only("mknod", request, parent));
+    fn create(
+        &self,
+        request: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        umask: u32,
+        flags: i32,
+        reply: ReplyCreate,
+    ) {
+        let answer = |result: Result<(Shown, u64), Errno>| match result {
+            Ok((shown, handle)) => reply.created(
+                &shown.attributes_for,
+                &file_attr(&shown.attributes),
+                GENERATION,
+                FileHandle(handle),
+                FopenFlags::FOPEN_DIRECT_IO,
+            ),
+            Err(errno) => reply.error(errno),
+        };
+        let work = || Answer::Now(self.fs.create(parent.0, name, mode & !umask, flags, &caller(request)));
+        self.settle_named(origin("create", request, parent), Some(name), work, answer);
     }
 
-    fn mkdir(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
-        reply.error(self.read_only("mkdir", request, parent));
+    fn mkdir(&self, request: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, reply: ReplyEntry) {
+        let answer = |result: Result<Shown, Errno>| match result {
+            Ok(shown) => reply.entry(&shown.attributes_for, &file_attr(&shown.attributes), GENERATION),
+            Err(errno) => reply.error(errno),
+        };
+        let work = || self.fs.mkdir(parent.0, name, &caller(request));
+        self.settle_named(origin("mkdir", request, parent), Some(name), work, answer);
     }
 
-    fn unlink(&self, request: &Request, parent: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(self.read_only("unlink", request, parent));
+    fn unlink(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let work = || Answer::Now(self.fs.unlink(parent.0, name, &caller(request)));
+        self.settle_named(origin("unlink", request, parent), Some(name), work, empty(reply));
     }
 
-    fn rmdir(&self, request: &Request, parent: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(self.read_only("rmdir", request, parent));
-    }
-
-    fn symlink(&self, request: &Request, parent: INodeNo, _: &OsStr, _: &Path, reply: ReplyEntry) {
-        reply.error(self.read_only("symlink", request, parent));
+    fn rmdir(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEmpty) {
+        let work = || self.fs.rmdir(parent.0, name, &caller(request));
+        self.settle_named(origin("rmdir", request, parent), Some(name), work, empty(reply));
     }
 
     fn rename(
         &self,
         request: &Request,
         parent: INodeNo,
-        _: &OsStr,
-        _: INodeNo,
-        _: &OsStr,
-        _: RenameFlags,
+        name: &OsStr,
+        new_parent: INodeNo,
+        new_name: &OsStr,
+        flags: RenameFlags,
         reply: ReplyEmpty,
     ) {
-        reply.error(self.read_only("rename", request, parent));
+        let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        let work = || {
+            if flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
+                self.fs.rename((parent.0, name), (new_parent.0, new_name), no_replace, &caller(request))
+            } else {
+                Answer::Now(Err(FsError::Invalid("two names cannot be exchanged here".into())))
+            }
+        };
+        self.settle_named(origin("rename", request, parent), Some(name), work, empty(reply));
     }
 
-    fn link(&self, request: &Request, inode: INodeNo, _: INodeNo, _: &OsStr, reply: ReplyEntry) {
-        reply.error(self.read_only("link", request, inode));
+    fn mknod(&self, request: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {
+        reply.error(self.write_refused("mknod", request, parent, name));
     }
 
-    fn create(&self, request: &Request, parent: INodeNo, _: &OsStr, _: u32, _: u32, _: i32, reply: ReplyCreate) {
-        reply.error(self.read_only("create", request, parent));
+    fn symlink(&self, request: &Request, parent: INodeNo, name: &OsStr, _: &Path, reply: ReplyEntry) {
+        reply.error(self.write_refused("symlink", request, parent, name));
     }
 
-    fn setxattr(&self, request: &Request, inode: INodeNo, _: &OsStr, _: &[u8], _: i32, _: u32, reply: ReplyEmpty) {
-        reply.error(self.read_only("setxattr", request, inode));
+    fn link(&self, request: &Request, _: INodeNo, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+        reply.error(self.write_refused("link", request, parent, name));
     }
+}
 
-    fn removexattr(&self, request: &Request, inode: INodeNo, _: &OsStr, reply: ReplyEmpty) {
-        reply.error(self.read_only("removexattr", request, inode));
+fn empty(reply: ReplyEmpty) -> impl FnOnce(Result<(), Errno>) + Send + 'static {
+    |result| match result {
+        Ok(()) => reply.ok(),
+        Err(errno) => reply.error(errno),
     }
+}
+
+/// An extended attribute, or how much room it takes where the caller asks for that (getxattr(2)).
+fn sized(room: u32, reply: ReplyXattr) -> impl FnOnce(Result<Vec<u8>, Errno>) + Send + 'static {
+    move |result| match result {
+        Ok(bytes) => match u32::try_from(bytes.len()) {
+            Ok(length) if room == 0 => reply.size(length),
+            Ok(length) if length <= room => reply.data(&bytes),
+            _ => reply.error(Errno::ERANGE),
+        },
+        Err(errno) => reply.error(errno),
+    }
+}
+
+fn unix_seconds(time: TimeOrNow) -> i64 {
+    let time = match time {
+        TimeOrNow::SpecificTime(time) => time,
+        TimeOrNow::Now => SystemTime::now(),
+    };
+    let seconds = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+    i64::try_from(seconds).unwrap_or(i64::MAX)
 }

@@ -21,7 +21,8 @@ pub(super) fn mount(path: &Path, settings: &MountSettings) -> Result<OwnedFd, Mo
     drop(device.map_err(device_error)?); // the helper's own words for this are about something else
     let (ours, theirs) = UnixStream::pair().map_err(MountError::Kernel)?;
     keep_on_exec(&theirs).map_err(MountError::Kernel)?;
-    let mut options = format!("fsname={},subtype=akvfs,nosuid,nodev,noexec,ro", escaped(&settings.source));
+    let access = if settings.read_only { "ro" } else { "rw" };
+    let mut options = format!("fsname={},subtype=akvfs,nosuid,nodev,noexec,{access}", escaped(&settings.source));
     if settings.allow_other {
         options.push_str(",allow_other,default_permissions");
     }

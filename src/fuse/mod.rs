@@ -4,6 +4,7 @@
 //! its request to [`Fs`], and the answer to the kernel.
 
 mod adapter;
+mod caller;
 mod complaints;
 mod fusermount;
 mod interrupt;

@@ -29,6 +29,8 @@ pub struct MountSettings {
     pub source: String,
     /// Whether users other than the one who mounts may enter.
     pub allow_other: bool,
+    /// Whether the kernel refuses every change.
+    pub read_only: bool,
 }
 
 /// Why nothing could be mounted.
@@ -248,7 +250,7 @@ fn mount_as_root(path: &Path, settings: &MountSettings) -> Result<OwnedFd, Mount
         owner_uid: geteuid().as_raw(),
         owner_gid: getegid().as_raw(),
         allow_other: settings.allow_other,
-        read_only: true,
+        read_only: settings.read_only,
     };
     mount_fuse(device.as_fd(), path, &attributes).map_err(MountError::Kernel)?;
     Ok(device)

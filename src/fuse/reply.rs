@@ -1,46 +1,72 @@
 //! From an answer to the kernel's reply, now or later.
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use fuser::{Errno, FileAttr, FileType, INodeNo};
+use fuser::{FileAttr, FileType, INodeNo};
 use futures_util::FutureExt;
 use tokio::runtime::Handle;
 
-use super::complaints::{Complaints, Origin};
+use super::complaints::Origin;
 use super::interrupt;
-use crate::fs::{Answer, FsError};
+use crate::fs::{Answer, Done, FsError};
 use crate::tree::{Attributes, FileKind};
-use crate::vault::Vault;
 
 /// Runs an operation and replies: at once if the answer is there, else from a task that waits for the
 /// vault, the deadline, or a signal to the caller, whichever comes first. A panic fails this request
 /// alone.
-pub(super) fn settle<V: Vault, T: Send + 'static>(
+pub(super) fn settle<T: Send + 'static>(
     runtime: &Handle,
     deadline: Duration,
-    complaints: &Arc<Complaints<V>>,
     origin: Origin,
     work: impl FnOnce() -> Answer<T>,
-    reply: impl FnOnce(Result<T, Errno>) + Send + 'static,
+    reply: impl FnOnce(Result<T, FsError>) + Send + 'static,
 ) {
     let context = runtime.enter();
     let answer = caught(|| Ok(work())).unwrap_or_else(|broken| Answer::Now(Err(broken)));
     drop(context);
     match answer {
-        Answer::Now(result) => reply(result.map_err(|error| complaints.refused(origin, &error))),
+        Answer::Now(result) => reply(result),
         Answer::Later(work) => {
-            let complaints = Arc::clone(complaints);
             runtime.spawn(async move {
                 let result = tokio::select! {
                     result = AssertUnwindSafe(work).catch_unwind() => result.unwrap_or(Err(FsError::Broken)),
                     () = interrupt::interrupted(origin.pid) => Err(FsError::Interrupted),
                     () = tokio::time::sleep(deadline) => Err(FsError::TimedOut),
                 };
-                reply(result.map_err(|error| complaints.refused(origin, &error)));
+                reply(result);
             });
         }
+        // It may wait for longer than any deadline, which is what the caller has asked for.
+        Answer::Settling(work) => {
+            runtime.spawn(async move {
+                let result = until_interrupted(origin, work).await;
+                reply(result);
+            });
+        }
+        // Once a change may be on the wire, no signal tells what becomes of it.
+        Answer::Change(work) => {
+            runtime.spawn(async move {
+                let result = AssertUnwindSafe(work).catch_unwind().await.unwrap_or(Err(FsError::Broken));
+                let result = match result {
+                    Ok(Done { value, settled: None }) => Ok(value),
+                    Ok(Done { value, settled: Some(work) }) => until_interrupted(origin, work).await.map(|()| value),
+                    Err(error) => Err(error),
+                };
+                reply(result);
+            });
+        }
+    }
+}
+
+async fn until_interrupted<T>(
+    origin: Origin,
+    work: impl Future<Output = Result<T, FsError>> + Send,
+) -> Result<T, FsError> {
+    tokio::select! {
+        result = AssertUnwindSafe(work).catch_unwind() => result.unwrap_or(Err(FsError::Broken)),
+        () = interrupt::interrupted(origin.pid) => Err(FsError::Interrupted),
     }
 }
 

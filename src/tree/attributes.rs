@@ -22,6 +22,29 @@ pub struct Ownership {
     pub file_mode: u16,
     /// Permission bits of directories, such as 0o500.
     pub directory_mode: u16,
+    /// Whether the owner may change things, where there is something to change.
+    pub writable: bool,
+}
+
+impl Ownership {
+    /// The kernel wants the owner's write permission for setting an extended attribute and for moving a
+    /// directory; nobody else may change anything.
+    fn mode(&self, node: &Node) -> u16 {
+        let mode = match node.kind() {
+            FileKind::Directory => self.directory_mode,
+            FileKind::File => self.file_mode,
+        };
+        if self.writable && takes_changes(node) { mode & !0o022 | 0o200 } else { mode }
+    }
+}
+
+fn takes_changes(node: &Node) -> bool {
+    match node {
+        Node::Root | Node::Values | Node::Value(_) => false,
+        Node::Secrets | Node::Secret(_) | Node::Current(_) | Node::Version(..) | Node::Properties(_) => true,
+        Node::Deleted | Node::DeletedSecret(_) | Node::DeletedProperties(_) => true,
+        Node::Backups | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => true,
+    }
 }
 
 /// The attributes of one place (stat(2)).
@@ -50,18 +73,13 @@ pub struct Attributes {
 impl Attributes {
     /// Attributes of a place, with its times (content, anything) and its size in bytes.
     pub fn of(node: &Node, inode: u64, ownership: &Ownership, times: (i64, i64), size: u64) -> Attributes {
-        let kind = node.kind();
-        let mode = match kind {
-            FileKind::Directory => ownership.directory_mode,
-            FileKind::File => ownership.file_mode,
-        };
         Attributes {
             inode,
-            kind,
+            kind: node.kind(),
             size,
             modified: times.0,
             changed: times.1,
-            mode,
+            mode: ownership.mode(node),
             links: links(node),
             uid: ownership.uid,
             gid: ownership.gid,
@@ -72,9 +90,10 @@ impl Attributes {
 /// A directory has a link from its parent, one from its own `.`, and one from each subdirectory's `..`.
 fn links(node: &Node) -> u32 {
     match node {
-        Node::Root => 4,
-        Node::Secrets => 1, // as many subdirectories as the vault has secrets: not counted
-        Node::Values | Node::Secret(_) => 2,
+        Node::Root => 6,
+        Node::Secrets | Node::Deleted => 1, // as many subdirectories as the vault has secrets: not counted
+        Node::Values | Node::Secret(_) | Node::DeletedSecret(_) | Node::Backups => 2,
         Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => 1,
+        Node::DeletedProperties(_) | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => 1,
     }
 }

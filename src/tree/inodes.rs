@@ -136,22 +136,32 @@ impl Hasher for Fnv {
 fn hash(node: &Node) -> u64 {
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
     // A tag is never given to another kind, or its numbers would move.
-    let (tag, version) = match node {
-        Node::Root => (0_u8, None),
-        Node::Secrets => (1, None),
-        Node::Values => (2, None),
-        Node::Secret(_) => (3, None),
-        Node::Current(_) => (4, None),
-        Node::Version(_, version) => (5, Some(version)),
-        Node::Properties(_) => (6, None),
-        Node::Value(_) => (7, None),
+    let tag = match node {
+        Node::Root => 0_u8,
+        Node::Secrets => 1,
+        Node::Values => 2,
+        Node::Secret(_) => 3,
+        Node::Current(_) => 4,
+        Node::Version(..) => 5,
+        Node::Properties(_) => 6,
+        Node::Value(_) => 7,
+        Node::Deleted => 8,
+        Node::DeletedSecret(_) => 9,
+        Node::DeletedProperties(_) => 10,
+        Node::Backups => 11,
+        Node::Backup(_) => 12,
+        Node::Scratch(..) => 13,
+        Node::Restoring(_) => 14,
     };
     hasher.write(&[tag]);
     if let Some(name) = node.secret() {
         name.hash(&mut hasher);
     }
-    if let Some(version) = version {
+    if let Node::Version(_, version) = node {
         version.hash(&mut hasher);
+    }
+    if let Node::Scratch(_, number) | Node::Restoring(number) = node {
+        number.hash(&mut hasher);
     }
     hasher.finish()
 }

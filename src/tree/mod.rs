@@ -1,11 +1,14 @@
-//! Names, nodes, inode numbers and attributes of the mounted tree: the one path table, both ways.
+//! Names, nodes, inode numbers and attributes of the mounted tree, the extended ones too: the one path
+//! table, both ways.
 //!
 //! Pure: nothing here waits, reads a clock, or knows of HTTP or of the kernel's interface.
 
 mod attributes;
+mod extended;
 mod inodes;
 mod node;
 
 pub use attributes::{Attributes, FileKind, Ownership};
+pub use extended::{Extended, KNOWN};
 pub use inodes::Inodes;
-pub use node::{Node, ROOT_INODE};
+pub use node::{FileNumber, Node, ROOT_INODE};

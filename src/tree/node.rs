@@ -12,6 +12,8 @@ pub const ROOT_INODE: u64 = 1;
 
 const SECRETS: &str = "secrets";
 const VALUES: &str = "values";
+const DELETED: &str = "deleted";
+const BACKUPS: &str = "backups";
 const CURRENT: &str = "current";
 const PROPERTIES: &str = "properties.json";
 
@@ -35,7 +37,26 @@ pub enum Node {
     Properties(SecretName),
     /// `values/NAME`: the newest version's value.
     Value(SecretName),
+    /// `deleted/`: a directory for each soft-deleted secret.
+    Deleted,
+    /// `deleted/NAME/`
+    DeletedSecret(SecretName),
+    /// `deleted/NAME/properties.json`
+    DeletedProperties(SecretName),
+    /// `backups/`: a file for each live secret.
+    Backups,
+    /// `backups/NAME`: all versions of the secret in one blob.
+    Backup(SecretName),
+    /// A scratch file in `secrets/NAME/`. What it is called is not part of it, since it goes from name to
+    /// name.
+    Scratch(SecretName, FileNumber),
+    /// A file that is being written in `backups/`, under whatever name.
+    Restoring(FileNumber),
 }
+
+/// Tells the files apart that only this mount knows of. Never used twice within a mount.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct FileNumber(pub u64);
 
 impl Node {
     /// The place that a name leads to from this one. Whether the vault has it is another question; a
@@ -46,9 +67,14 @@ impl Node {
             Node::Root => match name {
                 SECRETS => Some(Node::Secrets),
                 VALUES => Some(Node::Values),
+                DELETED => Some(Node::Deleted),
+                BACKUPS => Some(Node::Backups),
                 _ => None,
             },
             Node::Secrets => SecretName::parse(name).map(Node::Secret),
+            Node::Deleted => SecretName::parse(name).map(Node::DeletedSecret),
+            Node::Backups => SecretName::parse(name).map(Node::Backup),
+            Node::DeletedSecret(secret) => (name == PROPERTIES).then(|| Node::DeletedProperties(secret.clone())),
             Node::Values => SecretName::parse(name).map(Node::Value),
             Node::Secret(secret) => match name {
                 CURRENT => Some(Node::Current(secret.clone())),
@@ -56,29 +82,39 @@ impl Node {
                 _ => VersionId::parse(name).map(|version| Node::Version(secret.clone(), version)),
             },
             Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => None,
+            Node::DeletedProperties(_) | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => None,
         }
     }
 
-    /// The place's name in its parent; empty for the root.
+    /// The place's name in its parent; empty for the root, and for files whose name is not part of them.
     pub fn name(&self) -> Cow<'_, str> {
         match self {
-            Node::Root => "".into(),
+            Node::Root | Node::Scratch(..) | Node::Restoring(_) => "".into(),
             Node::Secrets => SECRETS.into(),
             Node::Values => VALUES.into(),
-            Node::Secret(name) | Node::Value(name) => name.as_str().into(),
+            Node::Deleted => DELETED.into(),
+            Node::Backups => BACKUPS.into(),
+            Node::Secret(name) | Node::Value(name) | Node::DeletedSecret(name) | Node::Backup(name) => {
+                name.as_str().into()
+            }
             Node::Current(_) => CURRENT.into(),
             Node::Version(_, version) => version.to_string().into(),
-            Node::Properties(_) => PROPERTIES.into(),
+            Node::Properties(_) | Node::DeletedProperties(_) => PROPERTIES.into(),
         }
     }
 
     /// The directory that holds it; the root holds itself.
     pub fn parent(&self) -> Node {
         match self {
-            Node::Root | Node::Secrets | Node::Values => Node::Root,
+            Node::Root | Node::Secrets | Node::Values | Node::Deleted | Node::Backups => Node::Root,
             Node::Secret(_) => Node::Secrets,
             Node::Value(_) => Node::Values,
-            Node::Current(name) | Node::Version(name, _) | Node::Properties(name) => Node::Secret(name.clone()),
+            Node::DeletedSecret(_) => Node::Deleted,
+            Node::DeletedProperties(name) => Node::DeletedSecret(name.clone()),
+            Node::Backup(_) | Node::Restoring(_) => Node::Backups,
+            Node::Current(name) | Node::Version(name, _) | Node::Properties(name) | Node::Scratch(name, _) => {
+                Node::Secret(name.clone())
+            }
         }
     }
 
@@ -94,19 +130,25 @@ impl Node {
     pub fn kind(&self) -> FileKind {
         match self {
             Node::Root | Node::Secrets | Node::Values | Node::Secret(_) => FileKind::Directory,
+            Node::Deleted | Node::DeletedSecret(_) | Node::Backups => FileKind::Directory,
             Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => FileKind::File,
+            Node::DeletedProperties(_) | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => FileKind::File,
         }
     }
 
     /// The secret it belongs to, in the spelling it was looked up or listed by.
     pub fn secret(&self) -> Option<&SecretName> {
         match self {
-            Node::Root | Node::Secrets | Node::Values => None,
+            Node::Root | Node::Secrets | Node::Values | Node::Deleted | Node::Backups | Node::Restoring(_) => None,
             Node::Secret(name)
             | Node::Current(name)
             | Node::Version(name, _)
             | Node::Properties(name)
-            | Node::Value(name) => Some(name),
+            | Node::Value(name)
+            | Node::DeletedSecret(name)
+            | Node::DeletedProperties(name)
+            | Node::Backup(name)
+            | Node::Scratch(name, _) => Some(name),
         }
     }
 
@@ -116,16 +158,30 @@ impl Node {
             Node::Current(name) | Node::Value(name) => Some((name, None)),
             Node::Version(name, version) => Some((name, Some(*version))),
             Node::Root | Node::Secrets | Node::Values | Node::Secret(_) | Node::Properties(_) => None,
+            Node::Deleted | Node::DeletedSecret(_) | Node::DeletedProperties(_) => None,
+            Node::Backups | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => None,
+        }
+    }
+
+    /// Whether the newest version, with its value, tells all that there is to know of the place.
+    pub fn is_described_by_value(&self) -> bool {
+        match self {
+            Node::Secret(_) | Node::Properties(_) | Node::Current(_) | Node::Value(_) => true,
+            Node::Root | Node::Secrets | Node::Values | Node::Version(..) => false,
+            Node::Deleted | Node::DeletedSecret(_) | Node::DeletedProperties(_) => false,
+            Node::Backups | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => false,
         }
     }
 
     /// The places below it that are there whatever the vault holds.
     pub fn fixed_children(&self) -> Vec<Node> {
         match self {
-            Node::Root => vec![Node::Secrets, Node::Values],
+            Node::Root => vec![Node::Secrets, Node::Values, Node::Deleted, Node::Backups],
+            Node::DeletedSecret(name) => vec![Node::DeletedProperties(name.clone())],
             Node::Secret(name) => vec![Node::Current(name.clone()), Node::Properties(name.clone())],
-            Node::Secrets | Node::Values => Vec::new(),
+            Node::Secrets | Node::Values | Node::Deleted | Node::Backups => Vec::new(),
             Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => Vec::new(),
+            Node::DeletedProperties(_) | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => Vec::new(),
         }
     }
 }
@@ -142,10 +198,21 @@ mod tests {
 
     #[test]
     fn every_place_is_found_by_its_name_and_knows_its_parent() {
-        for path in ["secrets", "values", "secrets/Db", "values/Db", "secrets/Db/current", "secrets/Db/properties.json"]
-            .into_iter()
-            .chain([format!("secrets/Db/{VERSION}").as_str()])
-        {
+        let version = format!("secrets/Db/{VERSION}");
+        for path in [
+            "secrets",
+            "values",
+            "deleted",
+            "backups",
+            "secrets/Db",
+            "values/Db",
+            "deleted/Db",
+            "backups/Db",
+            "secrets/Db/current",
+            "secrets/Db/properties.json",
+            "deleted/Db/properties.json",
+            &version,
+        ] {
             let node = walk(path).unwrap_or_else(|| panic!("{path} leads nowhere"));
             assert_eq!(node.name(), path.rsplit('/').next().unwrap());
             assert_eq!(node.parent().child(OsStr::new(&*node.name())), Some(node));
@@ -155,7 +222,7 @@ mod tests {
     #[test]
     fn names_that_no_vault_could_hold_lead_nowhere() {
         for path in
-            ["x", "secrets/a_b", "values/a.b", "values/.git", "secrets/Db/other", "values/a/b", "secrets/Db/CURRENT"]
+            ["x", "secrets/a_b", "values/a.b", "values/.git", "secrets/Db/other", "values/a/b", "deleted/Db/current"]
         {
             assert_eq!(walk(path), None, "{path}");
         }

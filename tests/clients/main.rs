@@ -7,6 +7,7 @@ mod support;
 
 mod documented;
 mod example;
+mod files;
 mod javascript;
 mod python;
 mod rust;

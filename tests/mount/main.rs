@@ -5,11 +5,15 @@
 mod support;
 
 mod background;
+mod editors;
+mod faults;
 mod foreground;
 mod freshness;
 mod interference;
 mod lifecycle;
 mod listing;
+mod managing;
+mod model;
 mod programs;
 mod readiness;
 mod reading;
@@ -17,3 +21,4 @@ mod refusals;
 mod sizes;
 mod slow_vault;
 mod user;
+mod writing;

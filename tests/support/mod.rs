@@ -32,8 +32,11 @@ pub struct TestVault {
 
 impl TestVault {
     pub fn empty() -> TestVault {
+        TestVault::of(Emulator::in_memory("testing"))
+    }
+
+    pub fn of(emulator: Emulator) -> TestVault {
         let runtime = Runtime::new().unwrap();
-        let emulator = Emulator::in_memory("testing");
         let serving = runtime.block_on(emulator.serve_tls(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))).unwrap();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("ca.pem"), serving.ca_pem().unwrap()).unwrap();

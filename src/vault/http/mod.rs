@@ -198,7 +198,11 @@ impl Vault for HttpVault {
         if answer.repeated && failure::is_not_found(&answer) {
             return Ok(()); // an earlier try has done it
         }
-        failure::checked(answer).map(drop)
+        match failure::checked(answer)?.status {
+            204 => Ok(()),
+            // Whoever says so in between has purged nothing.
+            status => Err(failure::not_key_vault(format!("HTTP {status} where Key Vault says 204"))),
+        }
     }
 
     async fn backup(&self, name: &SecretName) -> Result<Option<SecretBytes>, VaultError> {

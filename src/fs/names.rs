@@ -1,0 +1,433 @@
+//! Making, removing and renaming: what each name in the tree takes.
+
+use std::ffi::OsStr;
+use std::sync::Arc;
+
+use super::answer::{Answer, Done};
+use super::caller::Caller;
+use super::desk::{Hidden, Pending};
+use super::scratch::{self, ScratchFile};
+use super::{Fs, FsError, Shown, encoding, now_unix};
+use crate::sys::SecretBytes;
+use crate::tree::Node;
+use crate::vault::{SecretName, Vault, VaultError, VaultErrorKind};
+
+/// Secrets that may wait for their first value at once.
+const PENDING_MAX: usize = 1000;
+
+impl<V: Vault> Fs<V> {
+    fn parent(&self, inode: u64) -> Result<Node, FsError> {
+        self.node(inode).ok_or(FsError::NotFound)
+    }
+
+    /// Makes a file and opens it (CREATE).
+    ///
+    /// # Errors
+    /// A name that no file may have here, with what to do instead.
+    pub fn create(
+        self: &Arc<Self>,
+        parent: u64,
+        name: &OsStr,
+        mode: u32,
+        flags: i32,
+        caller: &Caller,
+    ) -> Result<(Shown, u64), FsError> {
+        self.writable()?;
+        let directory = self.parent(parent)?;
+        match &directory {
+            Node::Secret(secret) => match directory.child(name) {
+                Some(Node::Current(_)) => self.create_current(secret, flags, caller),
+                Some(_) => Err(FsError::NotPermitted(
+                    "versions and properties are the vault's to make: write `current`".into(),
+                )),
+                None => self.create_scratch(secret, name, mode, flags, caller),
+            },
+            Node::Backups => {
+                let name = name.to_str().ok_or(FsError::Invalid("a file name here is UTF-8".into()))?;
+                let (node, handle) = self.open_restore(name, caller);
+                let shown = self.plain(&node, (now_unix(), now_unix()), 0);
+                Ok((self.told_of(&node, shown), handle))
+            }
+            Node::Secrets => {
+                Err(FsError::NotPermitted("a secret is a directory here: mkdir NAME, then write NAME/current".into()))
+            }
+            Node::Values => Err(FsError::NotPermitted(
+                "values/ is for reading: mkdir secrets/NAME, then write secrets/NAME/current".into(),
+            )),
+            _ => Err(FsError::NotPermitted("no file can be made here".into())),
+        }
+    }
+
+    fn create_current(&self, secret: &SecretName, flags: i32, caller: &Caller) -> Result<(Shown, u64), FsError> {
+        let node = Node::Current(secret.clone());
+        let is_there = self.work.desk(secret, |desk| desk.pending.is_none() && desk.hidden.is_none());
+        if is_there && flags & libc::O_EXCL != 0 {
+            return Err(FsError::Exists("the secret has a value".into()));
+        }
+        let handle = self.open_current(secret, flags & libc::O_TRUNC != 0, caller)?;
+        let shown = self.plain(&node, (now_unix(), now_unix()), 0);
+        Ok((self.told_of(&node, shown), handle))
+    }
+
+    fn create_scratch(
+        self: &Arc<Self>,
+        secret: &SecretName,
+        name: &OsStr,
+        mode: u32,
+        flags: i32,
+        caller: &Caller,
+    ) -> Result<(Shown, u64), FsError> {
+        let name = self.scratch_name(name)?;
+        let (file, is_new) = self.work.desk(secret, |desk| {
+            if let Some(file) = desk.scratch.get(name) {
+                return Ok((Arc::clone(file), false));
+            }
+            if desk.scratch.len() >= scratch::FILES_MAX {
+                return Err(FsError::NoSpace("too many scratch files of one secret: remove some".into()));
+            }
+            let mode = u16::try_from(mode & 0o777).unwrap_or(0o600);
+            let file = Arc::new(ScratchFile::new(self.work.number(), mode, caller, now_unix()));
+            desk.scratch.insert(name.to_owned(), Arc::clone(&file));
+            Ok((file, true))
+        })?;
+        if !is_new && flags & libc::O_EXCL != 0 {
+            return Err(FsError::Exists("a scratch file of this name is there".into()));
+        }
+        self.keep_house();
+        let handle = self.open_scratch(secret, Arc::clone(&file), flags & libc::O_TRUNC != 0, caller)?;
+        let (node, shown) = self.of_scratch(secret, &file);
+        Ok((self.told_of(&node, shown), handle))
+    }
+
+    fn scratch_name<'a>(&self, name: &'a OsStr) -> Result<&'a str, FsError> {
+        let text = name.to_str().filter(|text| scratch::is_scratch_name(text, &self.settings.writing.scratch));
+        text.ok_or_else(|| {
+            FsError::NotPermitted(
+                "only `current` has a value here, and editors' scratch files: is this a typing error? If a program needs \
+                 the name, mount with --scratch PATTERN"
+                    .into(),
+            )
+        })
+    }
+
+    /// Makes a directory (MKDIR): a secret that is to be.
+    pub fn mkdir(self: &Arc<Self>, parent: u64, name: &OsStr, caller: &Caller) -> Answer<Shown> {
+        if let Err(error) = self.writable() {
+            return Answer::refused(error);
+        }
+        if !matches!(self.parent(parent), Ok(Node::Secrets)) {
+            return Answer::refused(FsError::NotPermitted("directories can be made in secrets/ alone".into()));
+        }
+        let Some(name) = name.to_str().and_then(SecretName::parse) else {
+            return Answer::refused(FsError::Invalid(
+                "a secret's name has 1 to 127 letters, digits and dashes, and nothing else".into(),
+            ));
+        };
+        let (fs, caller) = (Arc::clone(self), *caller);
+        self.change(async move {
+            let lock = fs.work.locks.of(&name);
+            let _one_at_a_time = lock.lock().await;
+            let node = Node::Secret(name.clone());
+            if fs.free_for(&name).await? {
+                let desks = fs.work.desks.lock();
+                let waiting = desks.values().filter(|desk| desk.pending.is_some()).count();
+                drop(desks);
+                if waiting >= PENDING_MAX {
+                    return Err(FsError::NoSpace("too many new secrets wait for a value".into()));
+                }
+                fs.work.desk(&name, |desk| {
+                    desk.pending = Some(Pending::new(name.clone(), now_unix()));
+                    desk.signed_by(caller.process);
+                });
+                fs.keep_house();
+            }
+            let shown = fs.plain(&node, (now_unix(), now_unix()), 0);
+            Ok(Done::from(fs.told_of(&node, shown)))
+        })
+    }
+
+    /// Whether the name is free; false if it is a deleted secret's that has been asked to come back.
+    async fn free_for(self: &Arc<Self>, name: &SecretName) -> Result<bool, FsError> {
+        let taken = || Err(FsError::Exists("there is a secret of this name".into()));
+        if self.work.desk(name, |desk| desk.pending.is_some()) || self.work.settling.is_recovering(name) {
+            return taken();
+        }
+        match self.vault.get_now(name, None).await {
+            Ok(Some(_)) => return taken(),
+            Err(VaultError { kind: VaultErrorKind::Disabled, .. }) => return taken(),
+            // Who may not read finds out when the value is set.
+            Err(VaultError { kind: VaultErrorKind::Denied(_), .. }) | Ok(None) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let deleted = match self.deleted(name).await {
+            Ok(deleted) => deleted.is_some(),
+            Err(FsError::Vault(VaultError { kind: VaultErrorKind::Denied(_), .. })) => false,
+            Err(error) => return Err(error),
+        };
+        if !deleted {
+            return Ok(true);
+        }
+        if self.settings.writing.recover_deleted {
+            let (fs, name) = (Arc::clone(self), name.clone());
+            // The lock is ours already.
+            return fs.recover_locked(&name).await.map(|()| false);
+        }
+        Err(FsError::Exists(
+            "a soft-deleted secret still has this name: bring it back with `mv deleted/NAME secrets/`, purge it, or mount \
+             with --on-deleted recover"
+                .into(),
+        ))
+    }
+
+    /// Removes a name (UNLINK).
+    ///
+    /// # Errors
+    /// What cannot be removed by itself.
+    pub fn unlink(self: &Arc<Self>, parent: u64, name: &OsStr, caller: &Caller) -> Result<(), FsError> {
+        self.writable()?;
+        let directory = self.parent(parent)?;
+        if let Node::Secret(secret) = &directory
+            && let Some(text) = name.to_str()
+            && self.work.desk(secret, |desk| desk.scratch.remove(text).is_some())
+        {
+            return Ok(());
+        }
+        match directory.child(name) {
+            Some(Node::Current(secret)) => self.unlink_current(&secret, caller),
+            Some(Node::Version(secret, _) | Node::Properties(secret)) => {
+                if self.work.desk(&secret, |desk| desk.is_unlinked()) {
+                    return Ok(()); // `rm -r` takes everything, and the directory last
+                }
+                Err(FsError::NotPermitted(
+                    "Key Vault cannot delete one version: disable it with setfattr -n user.akv.enabled -v false, or delete \
+                     the secret with rm -r"
+                        .into(),
+                ))
+            }
+            Some(Node::DeletedProperties(secret)) => {
+                self.may_purge(caller)?;
+                self.work.settling.check(&secret)?;
+                self.work.deleted.empty(&secret);
+                Ok(())
+            }
+            Some(Node::Value(_)) => {
+                Err(FsError::NotPermitted("values/ is for reading: delete a secret with rm -r secrets/NAME".into()))
+            }
+            Some(Node::Backup(_)) => {
+                Err(FsError::NotPermitted("a backup is made when it is read: there is nothing to remove".into()))
+            }
+            Some(_) => Err(FsError::IsADirectory),
+            None => Err(FsError::NotFound),
+        }
+    }
+
+    /// Removes a directory (RMDIR): the end of an unlinked secret, of a new one without a value, or, for
+    /// good, of a deleted one.
+    pub fn rmdir(self: &Arc<Self>, parent: u64, name: &OsStr, caller: &Caller) -> Answer<()> {
+        if let Err(error) = self.writable() {
+            return Answer::refused(error);
+        }
+        let child = self.parent(parent).ok().and_then(|directory| directory.child(name));
+        let (fs, caller) = (Arc::clone(self), *caller);
+        match child {
+            Some(Node::Secret(secret)) => self.rmdir_secret(secret, caller),
+            Some(Node::DeletedSecret(secret)) => {
+                if let Err(error) = self.may_purge(&caller) {
+                    return Answer::refused(error);
+                }
+                if !self.work.deleted.is_emptied(&secret) {
+                    return Answer::refused(FsError::NotEmpty("to purge a deleted secret: rm -r deleted/NAME".into()));
+                }
+                self.change(async move { fs.purge(&secret).await.map(Done::from) })
+            }
+            Some(Node::Secrets | Node::Values | Node::Deleted | Node::Backups) => {
+                Answer::refused(FsError::NotPermitted("the mount's own directories stay".into()))
+            }
+            Some(_) | None => Answer::refused(FsError::NotFound),
+        }
+    }
+
+    fn rmdir_secret(self: &Arc<Self>, secret: SecretName, caller: Caller) -> Answer<()> {
+        let fs = Arc::clone(self);
+        let (is_pending, is_unlinked, has_scratch) =
+            self.work.desk(&secret, |desk| (desk.pending.is_some(), desk.is_unlinked(), !desk.scratch.is_empty()));
+        if has_scratch || !is_pending && !is_unlinked {
+            return Answer::refused(FsError::NotEmpty("to delete a secret with all its versions: rm -r NAME".into()));
+        }
+        if is_pending {
+            self.work.desks.lock().remove(&secret);
+            return Answer::Now(Ok(()));
+        }
+        self.change(async move {
+            fs.delete(&secret, caller.process).await?;
+            Ok(fs.agreed((), &secret))
+        })
+    }
+
+    /// Renames (RENAME): scratch files as one likes, onto `current` as a write, and a secret's directory
+    /// between `secrets/` and `deleted/`.
+    pub fn rename(
+        self: &Arc<Self>,
+        from: (u64, &OsStr),
+        to: (u64, &OsStr),
+        no_replace: bool,
+        caller: &Caller,
+    ) -> Answer<()> {
+        if let Err(error) = self.writable() {
+            return Answer::refused(error);
+        }
+        let (Ok(from_directory), Ok(to_directory)) = (self.parent(from.0), self.parent(to.0)) else {
+            return Answer::refused(FsError::NotFound);
+        };
+        match (&from_directory, &to_directory) {
+            (Node::Secret(secret), Node::Secret(other)) if secret == other => {
+                self.rename_in_secret(secret, from.1, to.1, no_replace, *caller)
+            }
+            (Node::Secrets, Node::Deleted) | (Node::Deleted, Node::Secrets) => {
+                let (Some(source), Some(target)) = (from_directory.child(from.1), to_directory.child(to.1)) else {
+                    return Answer::refused(FsError::NotFound);
+                };
+                if source.secret() != target.secret() {
+                    return Answer::refused(other_name());
+                }
+                self.move_secret(source, *caller)
+            }
+            _ => Answer::refused(other_name()),
+        }
+    }
+
+    fn move_secret(self: &Arc<Self>, source: Node, caller: Caller) -> Answer<()> {
+        let fs = Arc::clone(self);
+        self.change(async move {
+            match source {
+                Node::Secret(secret) => {
+                    fs.work.settling.check(&secret)?;
+                    if fs.work.desk(&secret, |desk| desk.pending.is_some()) {
+                        return Err(FsError::NotPermitted(
+                            "this secret has no value yet, so there is nothing to delete: rmdir it".into(),
+                        ));
+                    }
+                    fs.delete(&secret, caller.process).await?;
+                    Ok(fs.agreed((), &secret))
+                }
+                Node::DeletedSecret(secret) => {
+                    fs.recover(&secret).await?;
+                    Ok(fs.agreed((), &secret))
+                }
+                _ => Err(other_name()),
+            }
+        })
+    }
+
+    fn rename_in_secret(
+        self: &Arc<Self>,
+        secret: &SecretName,
+        from: &OsStr,
+        to: &OsStr,
+        no_replace: bool,
+        caller: Caller,
+    ) -> Answer<()> {
+        let is_current = |name: &OsStr| name == "current";
+        let Some(from_text) = from.to_str() else { return Answer::refused(FsError::NotFound) };
+        let scratch = self.work.desk(secret, |desk| desk.scratch.get(from_text).cloned());
+        match scratch {
+            Some(file) if is_current(to) => {
+                if no_replace && self.work.desk(secret, |desk| desk.shows_current()) {
+                    return Answer::refused(FsError::Exists("the secret has a value".into()));
+                }
+                self.place(secret.clone(), from_text.to_owned(), file, caller)
+            }
+            Some(file) => Answer::Now(self.scratch_name(to).and_then(|to| {
+                self.work.desk(secret, |desk| {
+                    if no_replace && desk.scratch.contains_key(to) {
+                        return Err(FsError::Exists("a scratch file of this name is there".into()));
+                    }
+                    desk.scratch.remove(from_text);
+                    desk.scratch.insert(to.to_owned(), file);
+                    Ok(())
+                })
+            })),
+            None if is_current(from) => match self.scratch_name(to) {
+                Ok(to) => self.set_aside(secret.clone(), to.to_owned(), caller),
+                Err(error) => Answer::refused(error),
+            },
+            None if Node::Secret(secret.clone()).child(from).is_some() => Answer::refused(other_name()),
+            None => Answer::refused(FsError::NotFound),
+        }
+    }
+
+    /// A scratch file becomes `current`: one set, if anybody has written to it.
+    fn place(self: &Arc<Self>, secret: SecretName, name: String, file: Arc<ScratchFile>, caller: Caller) -> Answer<()> {
+        if let Err(error) = self.work.settling.check(&secret) {
+            return Answer::refused(error);
+        }
+        let fs = Arc::clone(self);
+        let has_bytes = file.content.lock().written;
+        self.change(async move {
+            if has_bytes {
+                fs.commit_scratch(&secret, &file).await?;
+            }
+            file.content.lock().placed = true;
+            fs.work.desk(&secret, |desk| {
+                desk.scratch.remove(&name);
+                desk.hidden = None;
+                desk.signed_by(caller.process);
+            });
+            Ok(Done::from(()))
+        })
+    }
+
+    /// `current` is renamed to a scratch name: nothing is sent, and it is away until it is made again.
+    fn set_aside(self: &Arc<Self>, secret: SecretName, to: String, caller: Caller) -> Answer<()> {
+        if let Err(error) = self.work.settling.check(&secret) {
+            return Answer::refused(error);
+        }
+        let fs = Arc::clone(self);
+        Answer::of(async move {
+            let newest = fs.vault.get(&secret, None).await?.ok_or(FsError::NotFound)?;
+            let bytes = encoding::decoded(&newest);
+            let bytes: &SecretBytes = bytes.as_deref().unwrap_or(&newest.value);
+            let mode = fs.settings.ownership.file_mode | 0o200;
+            let file = ScratchFile::new(fs.work.number(), mode, &caller, newest.properties.created_on);
+            file.content.lock().write(0, bytes.expose(), false, newest.properties.created_on)?;
+            fs.work.desk(&secret, |desk| {
+                if !desk.shows_current() {
+                    return Err(FsError::NotFound);
+                }
+                desk.scratch.insert(to, Arc::new(file));
+                desk.hidden = Some(Hidden::Renamed(tokio::time::Instant::now()));
+                Ok(())
+            })?;
+            fs.keep_house();
+            Ok(())
+        })
+    }
+
+    /// A scratch file that has lost its name, and is still open.
+    pub(super) fn open_scratch_file(&self, number: crate::tree::FileNumber) -> Option<Arc<ScratchFile>> {
+        self.work.writers.0.find(|writer| match &writer.target {
+            super::writing::Target::Scratch(_, file) if file.number == number => Some(Arc::clone(file)),
+            _ => None,
+        })
+    }
+
+    pub(super) fn writable(&self) -> Result<(), FsError> {
+        if self.settings.writing.writable { Ok(()) } else { Err(FsError::ReadOnly) }
+    }
+
+    /// What no vault has: links and special files (LINK, SYMLINK, MKNOD).
+    pub fn no_such_kind(&self) -> FsError {
+        match self.writable() {
+            Ok(()) => FsError::NotPermitted("a vault holds no links and no special files".into()),
+            Err(error) => error,
+        }
+    }
+}
+
+fn other_name() -> FsError {
+    FsError::NotPermitted(
+        "Key Vault cannot rename: copy the value to a new secret (mkdir secrets/NEW; cp secrets/OLD/current secrets/NEW/), \
+         then delete the old one; between secrets/ and deleted/ a secret keeps its name"
+            .into(),
+    )
+}

@@ -1,0 +1,90 @@
+//! Who asks: what the kernel says of the caller, and what proc(5) does.
+//!
+//! The kernel names the thread; what counts as one program is the process, and whether a signal is ending
+//! it decides if what it has written is meant.
+//!
+//! A caller may be in the middle of execve(2), which closes files and waits for our answer to that. Until
+//! it has gone on, the kernel lets nobody read its `stat` or its `exe`: who tries from here waits for
+//! himself. `status` can be read at any time.
+
+use std::fs;
+
+use fuser::Request;
+
+use crate::fs::{Caller, Process};
+
+/// The part of an exit code that is a signal's number (wait(2)).
+const SIGNAL: i64 = 0x7f;
+/// `exit_code` among the fields that proc_pid_stat(5) counts.
+const EXIT_CODE: usize = 52;
+
+/// The caller of a request.
+pub(super) fn caller(request: &Request) -> Caller {
+    let thread = request.pid();
+    let status = read(&format!("/proc/{thread}/status")).unwrap_or_default();
+    let process = Process(thread_group(&status).unwrap_or(thread));
+    let killed = has_left_its_memory(&status) && ends_by_signal(thread);
+    Caller { process, uid: request.uid(), gid: request.gid(), killed }
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+fn thread_group(status: &str) -> Option<u32> {
+    status.lines().find_map(|line| line.strip_prefix("Tgid:")).and_then(|number| number.trim().parse().ok())
+}
+
+/// A process that ends gives up its memory before its files, and is past every execve(2).
+fn has_left_its_memory(status: &str) -> bool {
+    !status.is_empty() && !status.lines().any(|line| line.starts_with("VmSize:"))
+}
+
+fn ends_by_signal(thread: u32) -> bool {
+    read(&format!("/proc/{thread}/stat")).and_then(|stat| exit_code(&stat)).is_some_and(|code| code & SIGNAL != 0)
+}
+
+fn exit_code(stat: &str) -> Option<i64> {
+    // The second field, the command's name, may hold anything; the rest is numbers.
+    let (_, rest) = stat.rsplit_once(") ")?;
+    rest.split_whitespace().nth(EXIT_CODE - 3)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_counted_after_the_name() {
+        let fields: Vec<_> = (4..=52).map(|number| number.to_string()).collect();
+        assert_eq!(exit_code(&format!("7 (a) b (c) S {}", fields.join(" "))), Some(52));
+        assert_eq!(exit_code("7 (a) S 1 2"), None);
+    }
+
+    #[test]
+    fn a_thread_belongs_to_its_process() {
+        let this = std::process::id();
+        let status = std::thread::spawn(|| {
+            let thread = nix::unistd::gettid().as_raw();
+            fs::read_to_string(format!("/proc/{thread}/status")).unwrap()
+        });
+        let status = status.join().unwrap();
+        assert_eq!((thread_group(&status), has_left_its_memory(&status)), (Some(this), false));
+    }
+
+    #[test]
+    fn a_zombie_has_left_its_memory_and_tells_its_signal() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let (id, path) = (child.id(), format!("/proc/{}/status", child.id()));
+        assert!(!has_left_its_memory(&fs::read_to_string(&path).unwrap()));
+        child.kill().unwrap();
+        while !has_left_its_memory(&fs::read_to_string(&path).unwrap()) {
+            std::thread::yield_now();
+        }
+        while !fs::read_to_string(&path).unwrap().contains("State:\tZ") {
+            std::thread::yield_now();
+        }
+        assert!(ends_by_signal(id));
+        child.wait().unwrap();
+    }
+}
