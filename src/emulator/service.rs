@@ -1,5 +1,7 @@
 //! One request from arrival to answer: token, fault, path, version, operation, in that order.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
@@ -174,7 +176,7 @@ async fn respond(
     }
 }
 
-fn authenticate(emulator: &Emulator, asked: &Asked) -> Result<Claims, Refusal> {
+fn authenticate(emulator: &Emulator, asked: &Asked) -> Result<Arc<Claims>, Refusal> {
     let token = asked.token.as_deref().ok_or_else(Refusal::missing_token)?;
     let now = emulator.clock().now();
     emulator.inner.tokens.check(token, &asked.origin.resource(), now)

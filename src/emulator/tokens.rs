@@ -1,15 +1,18 @@
 //! Bearer tokens: signed by the vault's own key, checked before anything else of a request is.
 //! A token is a JWT (HS256) with the claims Entra ID writes, and `permissions` beside them.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::access::Permission;
 use super::errors::Refusal;
@@ -90,11 +93,18 @@ impl Default for TokenSpec {
 pub(super) struct TokenSigner {
     key: hmac::Key,
     tenant: RwLock<Arc<str>>,
+    verified: Mutex<Verified>,
 }
+
+/// The last tokens whose signature was found good: clients send the same one for an hour, and every request would
+/// check it anew.
+type Verified = VecDeque<(Zeroizing<String>, Arc<Claims>)>;
+const MOST_VERIFIED: usize = 8;
 
 impl TokenSigner {
     pub(super) fn new(key: &[u8; 32], tenant: &str) -> Self {
-        TokenSigner { key: hmac::Key::new(hmac::HMAC_SHA256, key), tenant: RwLock::new(tenant.into()) }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        TokenSigner { key, tenant: RwLock::new(tenant.into()), verified: Mutex::default() }
     }
 
     pub(super) fn tenant(&self) -> Arc<str> {
@@ -131,8 +141,8 @@ impl TokenSigner {
 
     /// The claims of a token that is ours, unexpired and meant for us: for the public resource or
     /// the one this request would be challenged with.
-    pub(super) fn check(&self, token: &str, resource: &str, now: UnixTime) -> Result<Claims, Refusal> {
-        let claims = self.read(token).ok_or_else(Refusal::unresolved_key)?;
+    pub(super) fn check(&self, token: &str, resource: &str, now: UnixTime) -> Result<Arc<Claims>, Refusal> {
+        let claims = self.verified(token).ok_or_else(Refusal::unresolved_key)?;
         let audience = claims.aud.trim_end_matches('/');
         if audience != PUBLIC_RESOURCE && audience != resource {
             return Err(Refusal::wrong_audience(&claims.aud));
@@ -147,6 +157,19 @@ impl TokenSigner {
         Ok(claims)
     }
 
+    /// What a token says whose signature is good, by memory or anew.
+    fn verified(&self, token: &str) -> Option<Arc<Claims>> {
+        let is_same = |known: &str| verify_slices_are_equal(known.as_bytes(), token.as_bytes()).is_ok();
+        let known = self.verified.lock().iter().find(|(known, _)| is_same(known)).map(|(_, claims)| claims.clone());
+        known.or_else(|| {
+            let claims = Arc::new(self.read(token)?);
+            let mut verified = self.verified.lock();
+            verified.truncate(MOST_VERIFIED - 1);
+            verified.push_front((token.to_owned().into(), claims.clone()));
+            Some(claims)
+        })
+    }
+
     fn read(&self, token: &str) -> Option<Claims> {
         let (signed, signature) = token.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
@@ -158,4 +181,24 @@ impl TokenSigner {
 
 fn issuer(tenant: &str) -> String {
     format!("https://sts.windows.net/{tenant}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_seen_before_is_checked_all_the_same() {
+        let signer = TokenSigner::new(&[1; 32], "tenant");
+        let now = UnixTime::new(Duration::from_secs(1_700_000_000));
+        let good = signer.issue(&TokenSpec::default(), now);
+        let check = |token: &str, now| signer.check(token, PUBLIC_RESOURCE, now).map(|_| ()).map_err(|r| r.message);
+        for n in 0..2 * MOST_VERIFIED {
+            let other = signer.issue(&TokenSpec { client_id: n.to_string(), ..TokenSpec::default() }, now);
+            assert_eq!((check(&other, now), check(&good, now)), (Ok(()), Ok(())));
+        }
+        assert_eq!(signer.verified.lock().len(), MOST_VERIFIED);
+        assert!(check(&format!("{}x", &good[..good.len() - 1]), now).is_err());
+        assert!(check(&good, now.plus(TokenSpec::default().lifetime)).unwrap_err().starts_with("[TokenExpired]"));
+    }
 }
