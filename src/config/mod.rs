@@ -158,6 +158,7 @@ impl MountConfig {
     pub fn from_args(args: &MountArgs) -> Result<MountConfig, UsageError> {
         let ownership = ownership(args)?;
         let access = AccessConfig::from_args(&args.vault, &args.access)?;
+        let rotation = rotation::settings(&args.rotation, &absolute(&args.directory)?)?;
         Ok(MountConfig {
             mount: MountSettings {
                 source: access.source.clone(),
@@ -172,8 +173,8 @@ impl MountConfig {
             log_level: args.log_level,
             readiness: Readiness::from_args(&args.ready)?,
             ownership,
-            cache: cache::settings(&args.cache)?,
-            rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
+            cache: cache::settings(&args.cache, &rotation)?,
+            rotation,
         })
     }
 }

@@ -53,6 +53,24 @@ async fn what_is_read_stays_fresh_and_what_is_not_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_read_once_is_kept_fresh_for_as_long_as_that_is_wanted() {
+    let vault = Simulated::of(10);
+    let settings = CacheSettings { keep_fresh: TTL * 10, ..CacheSettings::default() };
+    let cache = Cached::new(vault.clone(), settings);
+    tokio::spawn(cache.clone().keep_fresh());
+    cache.get(&numbered(1), None).await.unwrap();
+    sleep(TTL * 9).await;
+    vault.put(numbered(1).as_str(), "second");
+    let mut changes = cache.changes();
+    sleep(TTL).await;
+    assert_eq!(changes.try_recv().unwrap().name, numbered(1));
+    sleep(TTL * 2).await;
+    vault.asked();
+    sleep(TTL * 10).await;
+    assert_eq!(vault.asked().requests(), 0, "nobody has read it for longer than that");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rotation_is_noticed_within_the_ttl() {
     for (secrets, hot) in [(200, 3), (200, 50)] {
         let (vault, cache) = kept_fresh(secrets, hot).await;
