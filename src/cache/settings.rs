@@ -12,8 +12,8 @@ pub struct CacheSettings {
     /// For how long beyond the ttl an answer is served while the vault cannot be asked; zero for not at
     /// all, [`CacheSettings::FOREVER`] without a limit.
     pub stale_if_error: Duration,
-    /// For how long after its last use a value is kept fresh, so that a change of it is noticed;
-    /// [`CacheSettings::FOREVER`] for as long as it is remembered.
+    /// For how long after it was last read a value is kept fresh in the background: at least once more,
+    /// [`CacheSettings::FOREVER`] as long as it is remembered.
     pub keep_fresh: Duration,
     /// At most this many answers to gets, least recently used out first.
     pub entries: usize,
@@ -22,7 +22,7 @@ pub struct CacheSettings {
 }
 
 impl CacheSettings {
-    /// No limit to how old an answer may become in an outage, or to how long nobody has used it.
+    /// No limit: to how old an answer may become in an outage, to how long it is kept fresh.
     pub const FOREVER: Duration = Duration::MAX;
 
     /// Whether something is of use in an outage, so long after it ceased to be fresh.
@@ -48,7 +48,7 @@ impl Default for CacheSettings {
             ttl: Duration::from_secs(60),
             negative_ttl: Duration::from_secs(5),
             stale_if_error: Duration::from_secs(24 * 3600),
-            keep_fresh: Duration::from_secs(3600),
+            keep_fresh: Duration::ZERO,
             entries: 10_000,
             bytes: 8 << 20,
         }

@@ -52,8 +52,10 @@ struct Entry {
     seen: Instant,
     /// Whether an equal `updated` in a listing proves that nothing has changed.
     settled: bool,
-    /// When somebody used it last, if anybody has.
+    /// When somebody last used it.
     used: Option<Instant>,
+    /// Whether that was since it was last confirmed.
+    unconfirmed: bool,
 }
 
 /// What is remembered of a get.
@@ -100,7 +102,7 @@ impl Values {
         let entry = if use_it { table.serving(key, now) } else { table.peeking(key, now) };
         let Some(entry) = entry else { return Recall::Nothing };
         if use_it {
-            entry.used = Some(now);
+            (entry.used, entry.unconfirmed) = (Some(now), true);
         }
         let fresh_for = entry.fresh_until.saturating_duration_since(now);
         if !fresh_for.is_zero() {
@@ -169,6 +171,7 @@ impl Values {
     fn keep(&self, table: &mut Table, key: &Key, secret: &Arc<Secret>, asked: Instant, used: bool) -> Landed {
         let now = Instant::now();
         let held = table.entries.peek(key);
+        let last_used = held.and_then(|held| held.used);
         let old = held.and_then(Entry::secret).map(Arc::clone);
         let same_second = |old: &Arc<Secret>| old.properties.updated_on == secret.properties.updated_on;
         let seen = held.filter(|_| old.as_ref().is_some_and(same_second)).map_or(now, |held| held.seen);
@@ -195,7 +198,8 @@ impl Values {
             doubted: None,
             seen,
             settled,
-            used: if used { Some(now) } else { held.and_then(|held| held.used) },
+            used: if used { Some(now) } else { last_used },
+            unconfirmed: used,
         };
         table.put(key.clone(), entry, &self.settings);
         Landed { change, ..Landed::instead(&secret) }
@@ -232,6 +236,7 @@ impl Values {
             seen: now,
             settled: false,
             used: None,
+            unconfirmed: false,
         };
         table.put(key.clone(), entry, &self.settings);
         Landed { change: (was_there && key.1.is_none()).then_some(ChangeKind::Gone), ..Landed::plain(found) }
@@ -259,17 +264,17 @@ impl Values {
         entry.confirmed = entry.confirmed.max(asked);
         entry.since = entry.confirmed;
         entry.fresh_until = entry.fresh_until.max(fresh_until);
-        (entry.quiet_until, entry.doubted) = (asked, None);
+        (entry.quiet_until, entry.doubted, entry.unconfirmed) = (asked, None, false);
     }
 
-    /// Values that are to be kept fresh and will no longer be so then, the one that was got the longest
-    /// time ago first.
+    /// Values that somebody has used, since they were last confirmed or lately, and that will no longer be
+    /// fresh then, the one that was got the longest time ago first.
     pub(super) fn due(&self, then: Instant) -> Vec<Key> {
-        let table = self.table.lock();
         let now = Instant::now();
+        let table = self.table.lock();
         let is_hot = |entry: &Entry| {
-            let unused_for = entry.used.map(|used| now.saturating_duration_since(used));
-            unused_for.is_some_and(|unused_for| unused_for <= self.settings.keep_fresh)
+            let lately = |used: Instant| now.saturating_duration_since(used) < self.settings.keep_fresh;
+            entry.unconfirmed || entry.used.is_some_and(lately)
         };
         let due = |(_, entry): &(&Key, &Entry)| is_hot(entry) && entry.secret().is_some() && entry.fresh_until < then;
         let mut due: Vec<_> = table.entries.iter().filter(due).map(|(key, entry)| (entry.got, key.clone())).collect();

@@ -15,14 +15,14 @@ pub struct CacheArgs {
     /// 429, a firewall; 0 for not at all, or forever
     #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration_or_forever)]
     pub stale_if_error: Duration,
+    /// For how long after it was last read a value is kept fresh in the background, so that a change of it
+    /// is noticed; a duration, or forever [default: forever with --on-change, --reload-unit or
+    /// --restart-unit, else until it was not read for one ttl]
+    #[arg(long, value_name = "DURATION", value_parser = duration_or_forever)]
+    pub keep_fresh: Option<Duration>,
     /// For how long "there is no such secret" and "permission denied" are remembered
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub negative_ttl: Duration,
-    /// For how long after it was last read a value is kept fresh in the background, if --ttl is 2s or
-    /// more: a change is noticed within the ttl even if nobody reads; 0 for not at all, or forever
-    /// [default: 1h; forever where something is to be done on a change]
-    #[arg(long, value_name = "DURATION", value_parser = duration_or_forever)]
-    pub keep_fresh: Option<Duration>,
     /// How many values are kept at most, the least recently used going first
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     pub cache_entries: usize,

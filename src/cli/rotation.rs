@@ -17,10 +17,3 @@ pub struct RotationArgs {
     #[arg(long, value_name = "NAME=UNIT")]
     pub restart_unit: Vec<String>,
 }
-
-impl RotationArgs {
-    /// Whether anything at all is to be done.
-    pub fn asks_for_anything(&self) -> bool {
-        self.on_change.is_some() || !self.reload_unit.is_empty() || !self.restart_unit.is_empty()
-    }
-}

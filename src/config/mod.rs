@@ -161,6 +161,7 @@ impl MountConfig {
     pub fn from_args(args: &MountArgs) -> Result<MountConfig, UsageError> {
         let ownership = ownership(args)?;
         let access = AccessConfig::from_args(&args.vault, &args.access)?;
+        let rotation = rotation::settings(&args.rotation, &absolute(&args.directory)?)?;
         Ok(MountConfig {
             mount: MountSettings {
                 source: access.source.clone(),
@@ -175,8 +176,8 @@ impl MountConfig {
             log_level: args.log_level,
             readiness: Readiness::from_args(&args.ready)?,
             ownership,
-            cache: cache::settings(&args.cache, args.rotation.asks_for_anything())?,
-            rotation: rotation::settings(&args.rotation, &absolute(&args.directory)?)?,
+            cache: cache::settings(&args.cache, &rotation)?,
+            rotation,
         })
     }
 }

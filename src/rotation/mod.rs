@@ -35,6 +35,13 @@ pub struct RotationSettings {
     pub directory: PathBuf,
 }
 
+impl RotationSettings {
+    /// Whether anything is to be done.
+    pub fn is_followed(&self) -> bool {
+        self.command.is_some() || !self.units.is_empty()
+    }
+}
+
 /// What the kernel remembers of the mount. Both calls may block.
 pub trait KernelNotifier: Send + Sync + 'static {
     /// It is to ask again for what a change has made untrue.

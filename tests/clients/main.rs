@@ -10,6 +10,7 @@ mod example;
 mod files;
 mod javascript;
 mod python;
+mod rotation;
 mod rust;
 mod script;
 mod sign_in;

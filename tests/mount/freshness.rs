@@ -1,6 +1,7 @@
 //! Rotations that reach who reads, and outages that do not.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use akvfs::emulator::{Fault, Operation};
 
@@ -117,4 +118,42 @@ fn who_watches_a_file_or_its_directory_sees_a_rotation_once() {
     let refused = fs::File::options().write(true).open(mount.path("values/db")).unwrap_err();
     assert_eq!(refused.raw_os_error(), Some(nix::libc::EROFS), "for everybody else it is read-only as before");
     assert!(mount.shell("findmnt -no OPTIONS .").starts_with("ro,"));
+}
+
+#[test]
+fn a_bind_mount_of_one_file_and_a_watch_on_it_outlive_rotations() {
+    if !geteuid().is_root() {
+        return; // only root can bind
+    }
+    let vault = TestVault::with(&[("db", "one")]);
+    let mount = vault.mount_with(&["--ttl", "2s", "--keep-fresh", "forever"]);
+    let bound = mount.folder.path().join("bound");
+    fs::write(&bound, "").unwrap();
+    let _unbound = Bound::on(&mount.path("values/db"), &bound);
+    let watch = Inotify::init(InitFlags::IN_NONBLOCK).unwrap();
+    watch.add_watch(&bound, AddWatchFlags::IN_CLOSE_WRITE).unwrap();
+    assert_eq!(fs::read_to_string(&bound).unwrap(), "one");
+    for value in ["three", "x"] {
+        vault.put("db", value);
+        until("the event comes, though nobody reads", || watch.read_events().is_ok());
+        assert_eq!(fs::read_to_string(&bound).unwrap(), value);
+        assert_eq!(fs::metadata(&bound).unwrap().len(), value.len() as u64);
+    }
+}
+
+/// A bind mount, gone when dropped.
+struct Bound(PathBuf);
+
+impl Bound {
+    fn on(from: &Path, to: &Path) -> Bound {
+        let flags = nix::mount::MsFlags::MS_BIND;
+        nix::mount::mount(Some(from), to, None::<&str>, flags, None::<&str>).unwrap();
+        Bound(to.to_owned())
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
 }
