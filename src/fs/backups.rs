@@ -220,6 +220,7 @@ impl<V: Vault> Fs<V> {
         let restored = self.on_the_wire(async move { fs.vault.restore(&blob).await }).await.map_err(restore_error)?;
         self.work.deleted.back_again(&restored.name);
         let name = restored.name.clone();
+        self.made_elsewhere(&name); // it comes with its own past, whatever was to be new here
         self.settle(&name, Way::Recovering(Arc::new(restored))).await;
         Ok(())
     }

@@ -79,7 +79,7 @@ impl<V: Vault> Fs<V> {
     ) -> Result<Arc<Secret>, FsError> {
         let lock = self.work.locks.of(name);
         let _one_at_a_time = lock.lock().await;
-        let copy = draft.lock().copy();
+        let copy = draft.lock().copy()?;
         let version = self.commit(name, &copy.bytes, copy.base).await?;
         draft.lock().saved(&copy, version.version);
         Ok(version)
@@ -128,6 +128,10 @@ impl<V: Vault> Fs<V> {
         let (text, tags) = self.encoded(bytes, tags)?;
         let committed = match &newest {
             Newest::Whole(secret) if same(secret, bytes, &text) => self.adopt(secret, &joined).await?,
+            Newest::Whole(_) | Newest::WithoutValue(_) if base == Base::New => {
+                self.made_elsewhere(name);
+                return Err(FsError::Stale("somebody has made this secret meanwhile: read it, and write again".into()));
+            }
             Newest::None | Newest::Whole(_) | Newest::WithoutValue(_) => {
                 let content_type = newest.properties().and_then(|properties| properties.content_type.as_deref());
                 let new = NewSecret {
@@ -146,7 +150,7 @@ impl<V: Vault> Fs<V> {
     }
 
     /// The vault has the value: nothing of it is under way here any more.
-    fn is_written_now(&self, name: &SecretName) {
+    pub(super) fn is_written_now(&self, name: &SecretName) {
         self.work.desk(name, |desk| {
             desk.pending = None;
             desk.hidden = None;

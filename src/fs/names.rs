@@ -141,6 +141,7 @@ impl<V: Vault> Fs<V> {
                 if waiting >= PENDING_MAX {
                     return Err(FsError::NoSpace("too many new secrets wait for a value".into()));
                 }
+                fs.vault.refresh(Some(&name)); // what was listed before says nothing about it
                 fs.work.desk(&name, |desk| {
                     desk.pending = Some(Pending::new(name.clone(), now_unix()));
                     desk.signed_by(caller.process);

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::caller::Caller;
+use super::desk::Pending;
 use super::facts::times;
 use super::scratch::ScratchFile;
 use super::settling::Way;
 use super::{Fs, FsError, Shown, deleted};
 use crate::tree::{Attributes, FILE_NAME_MAX, Node};
-use crate::vault::{Item, SecretName, Vault};
+use crate::vault::{Changes, Item, SecretName, Vault};
 
 /// What a directory has over the vault's own listing.
 #[derive(Default)]
@@ -95,7 +96,7 @@ impl<V: Vault> Fs<V> {
                     Some(Way::Deleting(_)) => Some(Err(FsError::NotFound)),
                     Some(Way::Recovering(item)) => Some(Ok(self.of_item(&node, &item))),
                     Some(Way::Purging) | None => {
-                        let pending = self.work.desk(&name, |desk| desk.pending.clone())?;
+                        let pending = self.pending(&name)?;
                         let made = (pending.made_at, pending.made_at);
                         let shown = self.plain(&node, made, 0);
                         Some(if *directory == Node::Secrets { Ok((node, shown)) } else { Err(FsError::NotFound) })
@@ -112,11 +113,26 @@ impl<V: Vault> Fs<V> {
         }
     }
 
+    /// What a name is to be here; nothing any more once the vault turns out to have a secret of that name.
+    fn pending(&self, name: &SecretName) -> Option<Pending> {
+        let pending = self.work.desk(name, |desk| desk.pending.clone())?;
+        if self.vault.known_item(name).is_some_and(|known| known.answer.is_some()) {
+            self.made_elsewhere(name);
+            return None;
+        }
+        Some(pending)
+    }
+
+    /// Somebody else has made the secret that was to be new here.
+    pub(super) fn made_elsewhere(&self, name: &SecretName) {
+        self.work.desk(name, |desk| (desk.pending, desk.joined) = (None, Changes::default()));
+    }
+
     fn found_in_secret(&self, secret: &SecretName, name: &str) -> Option<Result<(Node, Shown), FsError>> {
         let node = Node::Secret(secret.clone()).child(OsStr::new(name));
-        let (scratch, pending, shows_current) = self
-            .work
-            .desk(secret, |desk| (desk.scratch.get(name).cloned(), desk.pending.clone(), desk.shows_current()));
+        let pending = self.pending(secret);
+        let (scratch, shows_current) =
+            self.work.desk(secret, |desk| (desk.scratch.get(name).cloned(), desk.shows_current()));
         if let Some(file) = scratch {
             return Some(Ok(self.of_scratch(secret, &file)));
         }
@@ -152,7 +168,8 @@ impl<V: Vault> Fs<V> {
                 Some(Ok(self.plain(node, (self.settings.mounted_at, self.settings.mounted_at), 0)))
             }
             Node::Secret(secret) | Node::Current(secret) => {
-                let (writers, pending) = self.work.desk(secret, |desk| (desk.writers.clone(), desk.pending.clone()));
+                let pending = self.pending(secret);
+                let writers = self.work.desk(secret, |desk| desk.writers.clone());
                 let written = if writers.is_empty() {
                     None
                 } else {
@@ -194,8 +211,9 @@ impl<V: Vault> Fs<V> {
                 }
             }
             Node::Secret(secret) => {
+                let is_pending = self.pending(secret).is_some();
                 let scratch = self.work.desk(secret, |desk| {
-                    overlay.alone = desk.pending.is_some() || desk.is_unlinked();
+                    overlay.alone = is_pending || desk.is_unlinked();
                     overlay.without_current = !desk.shows_current();
                     desk.scratch.iter().map(|(name, file)| (name.clone(), Arc::clone(file))).collect::<Vec<_>>()
                 });
@@ -225,9 +243,10 @@ impl<V: Vault> Fs<V> {
         }
         if *directory == Node::Secrets {
             let desks = self.work.desks.lock();
-            let pending = desks.values().filter_map(|desk| desk.pending.clone()).collect::<Vec<_>>();
+            let names = desks.iter().filter(|(_, desk)| desk.pending.is_some()).map(|(name, _)| name.clone());
+            let names = names.collect::<Vec<_>>();
             drop(desks);
-            for pending in pending {
+            for pending in names.iter().filter_map(|name| self.pending(name)) {
                 let node = Node::Secret(pending.name.clone());
                 let shown = self.plain(&node, (pending.made_at, pending.made_at), 0);
                 overlay.added.push((pending.name.to_string(), node, shown));
@@ -267,7 +286,9 @@ impl<V: Vault> Fs<V> {
         let content = file.content.lock();
         let mut shown = self.plain(&node, (content.modified, content.modified), content.bytes.len() as u64);
         let attributes = &mut shown.attributes;
-        (attributes.mode, attributes.uid, attributes.gid) = (content.mode, content.uid, content.gid);
+        // It may hold what is to be the value: others see no more of it than of that.
+        let mode = content.mode & (0o700 | self.settings.ownership.file_mode);
+        (attributes.mode, attributes.uid, attributes.gid) = (mode, content.uid, content.gid);
         attributes.links = u32::from(is_named || content.placed);
         (node, shown)
     }

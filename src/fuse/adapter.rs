@@ -14,7 +14,7 @@ use fuser::{
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-use super::caller::caller;
+use super::caller::{caller, descriptors};
 use super::complaints::{Complaints, Origin};
 use super::kernel::Kernel;
 use super::reply::{caught, file_attr, file_type, settle};
@@ -262,7 +262,11 @@ impl<V: Vault> Filesystem for Adapter<V> {
         if !is_writer(handle.0) {
             return reply.ok();
         }
-        self.settle(origin("flush", request, inode), || self.fs.flush(handle.0, &caller(request)), empty(reply));
+        let work = || {
+            let caller = caller(request);
+            self.fs.flush(handle.0, &caller, move || descriptors(caller.process, inode.0))
+        };
+        self.settle(origin("flush", request, inode), work, empty(reply));
     }
 
     fn fsync(&self, request: &Request, inode: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {

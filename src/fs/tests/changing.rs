@@ -58,6 +58,25 @@ async fn a_new_secret_is_set_once_under_the_name_that_was_typed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_new_secret_that_somebody_else_makes_is_theirs() {
+    let (double, tree) = writable(&[], |_| ());
+    assert_eq!((made(&tree, "seen").await, made(&tree, "unseen").await), (0, 0));
+    let handle = created(&tree, "secrets/unseen", "current").await.unwrap();
+    settled(tree.write(handle, 0, b"+mine", true)).await.unwrap();
+    double.put("seen", "theirs");
+    double.put("unseen", "theirs");
+    assert!(!is_there(&tree, "secrets/seen/current").await, "nobody knows yet");
+    assert_eq!(flushed(&tree, handle, &by(OPENER)).await, libc::ESTALE);
+    assert_eq!(double.values("unseen"), ["theirs"]);
+    list(&tree, "secrets").await;
+    assert_eq!(found(&tree, "secrets/seen/current").await.unwrap().size, 0, "as listed, without its value");
+    let handle = super::writing::opened(&tree, "secrets/seen/current", libc::O_WRONLY | libc::O_APPEND, OPENER).await;
+    settled(tree.write(handle, 0, b"+mine", true)).await.unwrap();
+    assert_eq!(flushed(&tree, handle, &by(OPENER)).await, 0);
+    assert_eq!(double.values("seen"), ["theirs", "theirs+mine"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_secret_that_is_set_after_the_deadline_is_there_all_the_same() {
     let (double, tree) = writable(&[], |_| ());
     assert_eq!(made(&tree, "late").await, 0);
@@ -162,6 +181,12 @@ async fn the_brake_lets_so_many_deletions_through_in_a_minute() {
     tokio::time::sleep(Duration::from_secs(60)).await;
     assert_eq!(removed(&tree, "secrets", "c", &by(CHILD)).await, 0);
     assert_eq!(names.map(|name| double.values(name).len()), [0, 0, 0, 1]);
+    let (double, tree) = writable(&names.map(|name| (name, "x")), |writing| writing.delete_limit = 2);
+    for (name, expected) in names.into_iter().zip([0, 0, libc::EPERM, libc::EPERM]) {
+        assert_eq!(unlinked(&tree, &format!("secrets/{name}"), "current", &by(OPENER)).await, expected, "{name}");
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(names.map(|name| double.values(name).len()), [0, 0, 1, 1], "what was let through is done");
 }
 
 #[tokio::test(start_paused = true)]

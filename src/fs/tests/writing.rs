@@ -50,7 +50,12 @@ pub(super) async fn wrote(tree: &Tree, handle: u64, offset: u64, text: &str) {
 }
 
 pub(super) async fn flushed(tree: &Tree, handle: u64, caller: &Caller) -> i32 {
-    settled(tree.flush(handle, caller)).await.map_or_else(|error| error.errno(), |()| 0)
+    settled(tree.flush(handle, caller, || 0)).await.map_or_else(|error| error.errno(), |()| 0)
+}
+
+/// A process closes a descriptor while it has so many others that write to the file.
+async fn flushed_holding(tree: &Tree, handle: u64, process: Process, held: usize) -> i32 {
+    settled(tree.flush(handle, &by(process), move || held)).await.map_or_else(|error| error.errno(), |()| 0)
 }
 
 pub(super) async fn released(tree: &Tree, handle: u64) -> i32 {
@@ -69,6 +74,22 @@ async fn a_childs_close_makes_no_version_and_the_openers_makes_one_of_it_all() {
     assert_eq!(double.values("db"), ["old", "child parent"]);
     assert_eq!((flushed(&tree, handle, &by(OPENER)).await, released(&tree, handle).await), (0, 0));
     assert_eq!(double.values("db").len(), 2, "nothing is left to write");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_counts_when_the_opener_holds_no_other_descriptor_of_the_same_open_file() {
+    let (double, tree) = writable(&[("db", "old")], |_| ());
+    let moved = opened(&tree, "secrets/db/current", libc::O_WRONLY | libc::O_TRUNC, OPENER).await;
+    wrote(&tree, moved, 0, "a").await;
+    assert_eq!(flushed_holding(&tree, moved, OPENER, 1).await, 0);
+    assert_eq!(double.values("db"), ["old"], "as a shell's redirection of a builtin does");
+    let other = opened(&tree, "secrets/db/current", libc::O_WRONLY | libc::O_TRUNC, OPENER).await;
+    wrote(&tree, other, 0, "b").await;
+    assert_eq!(flushed_holding(&tree, other, OPENER, 1).await, 0);
+    assert_eq!(double.values("db"), ["old", "b"], "the other descriptor is another open file's");
+    assert_eq!(released(&tree, other).await, 0);
+    assert_eq!(flushed_holding(&tree, moved, OPENER, 0).await, 0);
+    assert_eq!(double.values("db"), ["old", "b", "a"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -227,8 +248,9 @@ async fn what_no_secret_can_hold_is_efbig_at_the_write() {
     wrote(&tree, handle, 0, &"a".repeat(25_600)).await;
     let refused = settled(tree.write(handle, 25_600, b"b", false)).await.unwrap_err();
     assert_eq!(refused.errno(), libc::EFBIG);
-    assert_eq!(flushed(&tree, handle, &by(OPENER)).await, 0);
-    assert_eq!(double.values("db")[1].len(), 25_600);
+    assert_eq!(flushed(&tree, handle, &by(OPENER)).await, libc::EFBIG, "what is left is not the value");
+    assert_eq!(double.values("db"), ["old"]);
+    settled(tree.resize(handle, 0, false)).await.unwrap();
     wrote(&tree, handle, 0, "b").await;
     settled(tree.write(handle, 1, b"\xff", false)).await.unwrap();
     assert_eq!(flushed(&tree, handle, &by(OPENER)).await, libc::EILSEQ);
