@@ -3,10 +3,11 @@
 use std::process::Command;
 
 use crate::script::{passes, python, script};
-use crate::support::Mounted;
+use crate::support::{Mounted, has_program};
 use crate::vault::{Kind, Vault};
 
-fn both_directions(kind: Kind) {
+/// Runs a script with the vault's line and a writable mount of it.
+fn on_a_mount(kind: Kind, name: &str) {
     let Some(python) = python() else { return };
     let vault = Vault::over_https(kind);
     let mount = Mounted::by(|directory| {
@@ -16,15 +17,25 @@ fn both_directions(kind: Kind) {
         command.args(["--no-verify-challenge-resource", "--rw", "--binary", "--ttl", "0s"]);
         command
     });
-    passes(Command::new(python).arg(script("mount.py")).arg(vault.line().to_string()).arg(&mount.directory));
+    passes(Command::new(python).arg(script(name)).arg(vault.line().to_string()).arg(&mount.directory));
 }
 
 #[test]
 fn files_and_the_python_client_see_the_same() {
-    both_directions(Kind::Prompt);
+    on_a_mount(Kind::Prompt, "mount.py");
 }
 
 #[test]
 fn files_and_the_python_client_see_the_same_of_a_slow_vault() {
-    both_directions(Kind::Slow);
+    on_a_mount(Kind::Slow, "mount.py");
+}
+
+#[test]
+fn the_python_client_finds_one_version_after_each_editor() {
+    for program in ["vim", "nano", "emacs", "perl", "rsync", "script"] {
+        if !has_program(program) {
+            return;
+        }
+    }
+    on_a_mount(Kind::Prompt, "editors.py");
 }
