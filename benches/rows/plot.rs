@@ -20,8 +20,11 @@ fn y(micros: f64) -> f64 {
     HEIGHT - MARGIN - (micros.log10() - MICROS.0) / (MICROS.1 - MICROS.0) * (HEIGHT - 2.0 * MARGIN)
 }
 
+/// Name, colour, and what it shows of a size.
+type Curve = (&'static str, &'static str, fn(&Grown) -> f64);
+
 pub fn svg(grown: &[Grown]) -> String {
-    let curves: [(&str, &str, fn(&Grown) -> f64); 4] = [
+    let curves: [Curve; 4] = [
         ("cold ls, each", "#c0392b", |grown| grown.listed),
         ("ls again, each", "#e67e22", |grown| grown.listed_again),
         ("cold read", "#2980b9", |grown| grown.cold_read),
