@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::config::{EmulatorConfig, MountConfig, RequestConfig};
+use crate::config::{EmulatorConfig, MountConfig, RequestConfig, UsageError};
 use crate::daemon::{self, Failure};
 pub use access::{AccessArgs, Auth, AuthArgs, Cloud};
 pub use cache::CacheArgs;
@@ -217,6 +217,10 @@ pub fn main() -> ExitCode {
 
 /// As mount(8)'s helper: every failure is one to it.
 fn help_mount(request: &mount_helper::Request) -> ExitCode {
+    if request.remount {
+        complain(&UsageError::Remount.into());
+        return ExitCode::from(MOUNT_FAILED);
+    }
     let line = iter::once(&OsString::from("akvfs")).chain(&request.arguments).cloned().collect::<Vec<_>>();
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,

@@ -1,13 +1,17 @@
-//! The port's rules, stated once: they hold for the HTTP client against the embedded vault, and for the
-//! cache over it. One function per operation or pair of operations; a fresh vault for each.
+//! The port's rules, stated once: they hold for the embedded vault's store, for the HTTP client against
+//! the embedded vault, and for the cache over that. One function per operation or pair of operations; a
+//! fresh vault for each.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::collections::{BTreeMap, BTreeSet};
+#[path = "support/store.rs"]
+mod store;
+
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use akvfs::auth::Credential;
 use akvfs::cache::{CacheSettings, Cached};
-use akvfs::emulator::{Emulator, Fault, FaultRule, NewSecret as Stored, Operation, Options, Serving};
+use akvfs::emulator::{Emulator, Fault, NewSecret as Stored, Operation, Options, Serving};
 use akvfs::vault::http::{HttpSettings, HttpVault};
 use akvfs::vault::settle::{self, Settling};
 use akvfs::vault::{
@@ -15,6 +19,7 @@ use akvfs::vault::{
     VaultErrorKind, VersionId, edit_tags,
 };
 use futures_util::StreamExt;
+use store::StoreVault;
 use tokio::time::Instant;
 use url::Url;
 
@@ -43,24 +48,48 @@ async fn world(options: Options) -> World {
     World { emulator, _serving: serving, _folder: folder, client }
 }
 
-/// Runs a rule on every implementation of the port.
-macro_rules! rules {
-    ($($rule:ident),* $(,)?) => {
-        mod over_http {
+/// Runs rules on one implementation of the port, made from a world.
+macro_rules! rules_of {
+    ($module:ident, $world:ident, $vault:expr, $options:expr, $($rule:ident)*) => {
+        mod $module {
+            use super::*;
             $(#[tokio::test] async fn $rule() {
-                let world = super::world(super::Options::default()).await;
-                super::$rule(&world.client, &world.emulator).await;
-            })*
-        }
-        mod over_the_cache {
-            $(#[tokio::test] async fn $rule() {
-                let world = super::world(super::Options::default()).await;
-                let negative_ttl = std::time::Duration::ZERO;
-                let settings = super::CacheSettings { negative_ttl, ..super::CacheSettings::default() };
-                super::$rule(&super::Cached::new(world.client.clone(), settings), &world.emulator).await;
+                let $world = world($options).await;
+                super::$rule(&$vault, &$world.emulator).await;
             })*
         }
     };
+}
+
+/// Runs rules on every implementation of the port.
+macro_rules! rules {
+    ($($rule:ident,)*) => {
+        rules_of! { the_store, world, StoreVault::of(&world.emulator), Options::default(), $($rule)* }
+        rules_of! { over_http, world, world.client, Options::default(), $($rule)* }
+        rules_of! { over_the_cache, world, cached(&world), Options::default(), $($rule)* }
+    };
+}
+
+/// The same in a vault that takes its time, as the real one does.
+macro_rules! rules_of_time {
+    ($($rule:ident,)*) => {
+        rules_of! { the_store_in_time, world, StoreVault::of(&world.emulator), Options::realistic(), $($rule)* }
+        rules_of! { over_http_in_time, world, world.client, Options::realistic(), $($rule)* }
+        rules_of! { over_the_cache_in_time, world, cached(&world), Options::realistic(), $($rule)* }
+    };
+}
+
+/// Rules of what only a vault behind HTTP can say.
+macro_rules! rules_of_the_wire {
+    ($($rule:ident,)*) => {
+        rules_of! { over_the_wire, world, world.client, Options::default(), $($rule)* }
+        rules_of! { over_the_cached_wire, world, cached(&world), Options::default(), $($rule)* }
+    };
+}
+
+fn cached(world: &World) -> Cached<HttpVault> {
+    let settings = CacheSettings { negative_ttl: Duration::ZERO, ..CacheSettings::default() };
+    Cached::new(world.client.clone(), settings)
 }
 
 rules![
@@ -71,12 +100,19 @@ rules![
     an_update_changes_what_it_names,
     single_tags_are_edited_without_the_others,
     a_disabled_secret_is_managed_but_not_read,
-    listings_are_complete_whatever_their_pages,
+    listings_are_complete,
     a_secret_is_deleted_recovered_and_purged,
     a_backup_is_restored_with_its_versions,
-    a_taken_name_says_by_what,
+    a_deleted_name_is_taken,
     what_no_vault_could_hold_is_not_sent,
     a_certificates_secret_belongs_to_it,
+];
+
+rules_of_time![what_takes_its_time_is_waited_for,];
+
+rules_of_the_wire![
+    listings_are_complete_whatever_their_pages,
+    what_is_being_deleted_is_waited_for_and_sent_again,
     missing_permissions_are_named,
 ];
 
@@ -220,30 +256,41 @@ async fn a_disabled_secret_is_managed_but_not_read<V: Vault>(vault: &V, _: &Emul
     assert_eq!(read(vault, "a", None).await.as_deref(), Some(&b"2"[..]));
 }
 
-async fn listings_are_complete_whatever_their_pages<V: Vault>(vault: &V, emulator: &Emulator) {
+async fn listings_are_complete<V: Vault>(vault: &V, _: &Emulator) {
     let expected: Vec<String> = (0..5).map(|at| format!("s{at}")).collect();
     for one in &expected {
         set(vault, one, "x").await;
     }
-    let ids = [set(vault, "s0", "y").await, set(vault, "s0", "z").await];
-    for fault in [Fault::EmptyPages(120), Fault::ShortPages(1)] {
-        emulator.faults().queue(fault.times(u32::MAX));
-        assert_eq!(names(vault).await, expected);
-        let versions = all(vault.versions(&name("s0"))).await;
-        assert_eq!(versions.len(), 3);
-        let listed: BTreeSet<_> = versions.iter().filter_map(|item| item.version).map(|id| id.to_string()).collect();
-        assert!(ids.iter().all(|id| listed.contains(&id.to_string())));
-        emulator.faults().clear();
-        set(vault, "s0-next", "x").await;
-        vault.delete(&name("s0-next")).await.unwrap();
-        vault.purge(&name("s0-next")).await.unwrap();
-    }
+    let listed = all(vault.secrets()).await;
+    assert_eq!(listed.iter().map(|item| item.name.to_string()).collect::<Vec<_>>(), expected);
+    assert!(listed.iter().all(|item| item.version.is_none() && item.properties.enabled));
+    versions_are_complete(vault, "s0").await;
     for one in &expected {
         vault.delete(&name(one)).await.unwrap();
     }
     let deleted = all(vault.deleted_secrets()).await;
     assert_eq!(deleted.iter().map(|deleted| deleted.item.name.to_string()).collect::<Vec<_>>(), expected);
     assert!(names(vault).await.is_empty());
+}
+
+/// Two more versions are listed beside those that were there.
+async fn versions_are_complete<V: Vault>(vault: &V, of: &str) {
+    let before = all(vault.versions(&name(of))).await.len();
+    let ids = [set(vault, of, "y").await, set(vault, of, "z").await];
+    let listed: HashSet<_> = all(vault.versions(&name(of))).await.iter().filter_map(|item| item.version).collect();
+    assert_eq!(listed.len(), before + 2);
+    assert!(ids.iter().all(|id| listed.contains(id)));
+}
+
+async fn listings_are_complete_whatever_their_pages<V: Vault>(vault: &V, emulator: &Emulator) {
+    for fault in [Fault::EmptyPages(120), Fault::ShortPages(1)] {
+        emulator.faults().queue(fault.times(u32::MAX));
+        listings_are_complete(vault, emulator).await;
+        emulator.faults().clear();
+        for deleted in all(vault.deleted_secrets()).await {
+            vault.purge(&deleted.item.name).await.unwrap();
+        }
+    }
 }
 
 async fn a_secret_is_deleted_recovered_and_purged<V: Vault>(vault: &V, _: &Emulator) {
@@ -280,21 +327,20 @@ async fn a_backup_is_restored_with_its_versions<V: Vault>(vault: &V, _: &Emulato
     assert_eq!(kind(vault.restore(&value("garbage")).await), VaultErrorKind::Rejected(400));
 }
 
-fn settling_fault() -> FaultRule {
-    let body = r#"{"error":{"code":"Conflict","message":"","innererror":{"code":"ObjectIsBeingDeleted"}}}"#;
-    Fault::Status { status: 409, body: body.to_owned() }.on(Operation::SetSecret)
-}
-
-async fn a_taken_name_says_by_what<V: Vault>(vault: &V, emulator: &Emulator) {
+async fn a_deleted_name_is_taken<V: Vault>(vault: &V, _: &Emulator) {
     set(vault, "a", "1").await;
     vault.delete(&name("a")).await.unwrap();
     assert_eq!(kind(vault.set(&name("a"), NewSecret::of(value("2"))).await), VaultErrorKind::SoftDeleted);
-    emulator.faults().queue(settling_fault());
-    assert_eq!(kind(vault.set(&name("b"), NewSecret::of(value("2"))).await), VaultErrorKind::Conflict);
-    emulator.faults().queue(settling_fault());
-    let b = name("b");
-    let set = || vault.set(&b, NewSecret::of(value("2")));
+}
+
+async fn what_is_being_deleted_is_waited_for_and_sent_again<V: Vault>(vault: &V, emulator: &Emulator) {
+    let body = r#"{"error":{"code":"Conflict","message":"","innererror":{"code":"ObjectIsBeingDeleted"}}}"#;
+    emulator.faults().queue(Fault::Status { status: 409, body: body.to_owned() }.on(Operation::SetSecret));
+    let a = name("a");
+    let set = || vault.set(&a, NewSecret::of(value("2")));
     assert!(settle::once_settled(Instant::now() + Duration::from_secs(9), set).await.is_ok());
+    let answered: Vec<_> = emulator.requests().iter().map(|seen| seen.status).collect();
+    assert_eq!(answered, [401, 409, 200].map(Some));
 }
 
 async fn what_no_vault_could_hold_is_not_sent<V: Vault>(vault: &V, emulator: &Emulator) {
@@ -344,21 +390,18 @@ async fn missing_permissions_are_named<V: Vault>(vault: &V, emulator: &Emulator)
     }
 }
 
-#[tokio::test]
-async fn what_takes_its_time_is_waited_for() {
-    let delay = Duration::from_secs(17);
-    let options = Options { deletion_delay: delay, recovery_delay: delay, ..Options::default() };
-    let world = world(options).await;
-    let (vault, a) = (&world.client, name("a"));
+async fn what_takes_its_time_is_waited_for<V: Vault>(vault: &V, emulator: &Emulator) {
+    let (a, options) = (name("a"), Options::realistic());
     set(vault, "a", "1").await;
     vault.delete(&a).await.unwrap();
     assert!(matches!(settle::deletion(vault, &a).await, Ok(Settling::UnderWay)));
     assert_eq!(kind(vault.set(&a, NewSecret::of(value("2"))).await), VaultErrorKind::Conflict);
-    world.emulator.clock().advance(delay);
+    assert_eq!(kind(vault.purge(&a).await), VaultErrorKind::Conflict);
+    emulator.clock().advance(options.deletion_delay);
     assert!(matches!(settle::deletion(vault, &a).await, Ok(Settling::Settled(_))));
     vault.recover(&a).await.unwrap();
     assert!(matches!(settle::recovery(vault, &a).await, Ok(Settling::UnderWay)));
     assert_eq!(kind(vault.set(&a, NewSecret::of(value("2"))).await), VaultErrorKind::Conflict);
-    world.emulator.clock().advance(delay);
+    emulator.clock().advance(options.recovery_delay);
     assert!(matches!(settle::recovery(vault, &a).await, Ok(Settling::Settled(()))));
 }

@@ -1,5 +1,5 @@
 //! A client that goes on for long: tokens that expire or are refused, secrets that rotate, identity
-//! endpoints that come up late, against the embedded vault's own.
+//! endpoints that come up late and vaults that move, against the embedded vault's own.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::fs;
@@ -100,14 +100,45 @@ async fn a_secret_that_goes_bad_does_no_harm_until_a_token_is_needed_and_a_new_o
 }
 
 #[tokio::test]
-async fn a_claims_challenge_is_answered_with_another_token() {
+async fn a_claims_challenge_is_answered_with_a_token_that_has_them() {
     let world = World::new().await;
     let vault = world.application();
     assert_eq!(read(&vault).await.unwrap(), b"hunter2");
-    next_second(&world);
     let claims = r#"{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}"#;
-    world.emulator.faults().queue(Fault::ClaimsChallenge(claims.to_owned()).on(Operation::GetSecret));
+    let challenge = Fault::ClaimsChallenge(claims.to_owned()).on(Operation::GetSecret);
+    world.emulator.faults().queue(challenge.times(u32::MAX));
+    world.emulator.clear_requests();
     assert_eq!(read(&vault).await.unwrap(), b"hunter2");
+    assert_eq!(read(&vault).await.unwrap(), b"hunter2");
+    let answered: Vec<_> = world.emulator.requests().iter().map(|seen| seen.status).collect();
+    assert_eq!(answered, [401, 200, 200].map(Some));
+}
+
+#[tokio::test]
+async fn a_vault_that_moves_to_another_tenant_is_followed() {
+    let world = World::new().await;
+    let vault = world.application();
+    assert_eq!(read(&vault).await.unwrap(), b"hunter2");
+    for tenant in ["11111111-2222-4333-8444-555555555555", "66666666-7777-4888-9999-aaaaaaaaaaaa"] {
+        world.emulator.move_to_tenant(tenant);
+        world.emulator.clear_requests();
+        assert_eq!(read(&vault).await.unwrap(), b"hunter2");
+        assert_eq!(read(&vault).await.unwrap(), b"hunter2");
+        let answered: Vec<_> = world.emulator.requests().iter().map(|seen| seen.status).collect();
+        assert_eq!(answered, [401, 200, 200].map(Some), "the old tenant's token once, then the new one's");
+    }
+}
+
+#[tokio::test]
+async fn a_credential_that_cannot_follow_says_which_tenant_is_wanted() {
+    let world = World::new().await;
+    let token = world.emulator.issue_token(Duration::from_secs(3600));
+    fs::write(world.folder.path().join("token"), token).unwrap();
+    let vault = world.client(SignIn::TokenFile(world.folder.path().join("token")));
+    assert_eq!(read(&vault).await.unwrap(), b"hunter2");
+    world.emulator.move_to_tenant("11111111-2222-4333-8444-555555555555");
+    let kind = read(&vault).await.unwrap_err().kind;
+    assert_eq!(kind, VaultErrorKind::Unauthenticated(TokenRefusal::Tenant));
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ fn y(micros: f64) -> f64 {
     HEIGHT - MARGIN - (micros.log10() - MICROS.0) / (MICROS.1 - MICROS.0) * (HEIGHT - 2.0 * MARGIN)
 }
 
-/// Name, colour, and what it shows of a size.
+/// A name, a colour, and what is drawn.
 type Curve = (&'static str, &'static str, fn(&Grown) -> f64);
 
 pub fn svg(grown: &[Grown]) -> String {

@@ -194,8 +194,8 @@ fn remedy(number: u32) -> &'static str {
     }
 }
 
-/// The innermost reason; the outer ones repeat the URL.
-pub(super) fn cause(error: &reqwest::Error) -> String {
+/// The innermost reason, which is the one that a person can act on; the outer ones repeat the URL.
+pub(crate) fn cause(error: &reqwest::Error) -> String {
     let mut innermost: &dyn std::error::Error = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -31,6 +31,7 @@ use provider::Source;
 use small_file::SmallFile;
 use token_file::TokenFile;
 
+pub(crate) use application::cause;
 pub use backoff::{Backoff, jittered};
 pub use provider::TokenProvider;
 pub use token::{Scope, Token};

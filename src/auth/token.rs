@@ -90,11 +90,13 @@ pub(super) struct Fetched {
 
 /// For tokens of unknown life.
 const LOOK_AGAIN: Duration = Duration::from_secs(300);
+/// No authority issues longer ones; a number without sense must not overflow the clock.
+const LONGEST_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
 impl Fetched {
     /// A token that lives so long. It is renewed after 40 to 80 % of that, or when its issuer says.
     pub(super) fn living(token: Token, life: Duration, refresh_in: Option<Duration>) -> Fetched {
-        let now = Instant::now();
+        let (now, life) = (Instant::now(), life.min(LONGEST_LIFE));
         let refresh = refresh_in.filter(|asked| *asked < life).unwrap_or(life.mul_f64(0.8));
         Fetched { token, expires: Some(now + life), refresh: now + jittered(refresh) }
     }
@@ -151,6 +153,19 @@ mod tests {
         assert_eq!(token(&format!("e30.{claims}.x")).expiry(), Some(1_700_000_000));
         for opaque in ["abc", "a.b.c", "e30.e30.x"] {
             assert_eq!(token(opaque).expiry(), None, "{opaque}");
+        }
+    }
+
+    #[test]
+    fn a_life_without_sense_is_cut_short() {
+        let token = || Token::parse(b"abc").unwrap();
+        for fetched in [
+            Fetched::living(token(), Duration::MAX, None),
+            Fetched::living(token(), Duration::from_secs(u64::MAX), Some(Duration::from_secs(u64::MAX - 1))),
+            Fetched::until(token(), i64::MAX),
+        ] {
+            assert!(fetched.refresh <= fetched.expires.unwrap());
+            assert!(fetched.expires.unwrap() <= Instant::now() + LONGEST_LIFE);
         }
     }
 

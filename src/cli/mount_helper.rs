@@ -8,8 +8,8 @@ use std::path::Path;
 /// The name under which the command is mount(8)'s helper.
 const NAME: &str = "mount.akvfs";
 
-/// Options of the line, or of mount(8) itself, that mean nothing to a mount that is always read-only,
-/// `nosuid`, `nodev` and `noexec`. mount(8) adds `rw` by itself, so it cannot be a wish.
+/// Options of the line, or of mount(8) itself, that mean nothing to a mount that is always `nosuid`,
+/// `nodev` and `noexec`. mount(8) adds `rw` by itself, so it cannot be a wish; `writable` is one.
 const OF_NO_MEANING: &[&str] = &[
     "defaults",
     "rw",
@@ -48,6 +48,8 @@ pub(super) struct Request {
     pub(super) arguments: Vec<OsString>,
     /// Whether all of it is only to be tried (`-f`).
     pub(super) fake: bool,
+    /// Whether a mount that is there is to be changed.
+    pub(super) remount: bool,
 }
 
 /// Reads `mount.akvfs SOURCE DIR [-sfnv] [-N NAMESPACE] [-o OPTIONS] [-t TYPE]`; `None` for a program of
@@ -57,11 +59,17 @@ pub(super) fn request(line: &[OsString]) -> Option<Request> {
     if Path::new(program).file_name() != Some(OsStr::new(NAME)) {
         return None;
     }
-    let (mut places, mut flags, mut fake) = (Vec::new(), Vec::new(), false);
+    let (mut places, mut flags, mut fake, mut remount) = (Vec::new(), Vec::new(), false, false);
     let mut rest = rest.iter();
     while let Some(argument) = rest.next() {
         match argument.as_bytes() {
-            b"-o" => rest.next().into_iter().for_each(|options| flags.extend(options_as_flags(options))),
+            b"-o" => {
+                for option in rest.next().into_iter().flat_map(|options| options.as_bytes().split(|byte| *byte == b','))
+                {
+                    remount |= option == b"remount";
+                    flags.extend(option_as_flag(option));
+                }
+            }
             b"-t" | b"-N" => drop(rest.next()),
             [b'-', letters @ ..] if letters.iter().all(|letter| b"sfnv".contains(letter)) => {
                 fake |= letters.contains(&b'f');
@@ -76,19 +84,18 @@ pub(super) fn request(line: &[OsString]) -> Option<Request> {
     arguments.append(&mut flags);
     arguments.push("--".into());
     arguments.append(&mut places);
-    Some(Request { arguments, fake })
+    Some(Request { arguments, fake, remount })
 }
 
-/// `token_file=/etc/token,allow_other` is `--token-file=/etc/token --allow-other`.
-fn options_as_flags(options: &OsStr) -> impl Iterator<Item = OsString> {
-    let all =
-        options.as_bytes().split(|byte| *byte == b',').filter(|option| !option.is_empty() && !is_of_no_meaning(option));
-    all.map(|option| {
-        let end = option.iter().position(|byte| *byte == b'=').unwrap_or(option.len());
-        let (name, value) = option.split_at(end);
-        let name = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte });
-        OsString::from_vec(b"--".iter().copied().chain(name).chain(value.iter().copied()).collect())
-    })
+/// `token_file=/etc/token` is `--token-file=/etc/token`.
+fn option_as_flag(option: &[u8]) -> Option<OsString> {
+    if option.is_empty() || is_of_no_meaning(option) {
+        return None;
+    }
+    let end = option.iter().position(|byte| *byte == b'=').unwrap_or(option.len());
+    let (name, value) = option.split_at(end);
+    let name = name.iter().map(|byte| if *byte == b'_' { b'-' } else { *byte });
+    Some(OsString::from_vec(b"--".iter().copied().chain(name).chain(value.iter().copied()).collect()))
 }
 
 fn is_of_no_meaning(option: &[u8]) -> bool {
@@ -116,8 +123,8 @@ mod tests {
                 "mount --allow-other --gid=33 --ready=mounted -- demo: /mnt/v",
             ),
             (
-                "mount.akvfs v /d -n -o token_file=/etc/a_b,ready=listed,no_such_thing",
-                "mount --token-file=/etc/a_b --ready=listed --no-such-thing -- v /d",
+                "mount.akvfs v /d -n -o token_file=/etc/a_b,ready=listed,writable,no_such_thing",
+                "mount --token-file=/etc/a_b --ready=listed --writable --no-such-thing -- v /d",
             ),
         ] {
             assert_eq!(arguments(line).as_deref(), Some(expected), "{line}");

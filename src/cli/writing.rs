@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 #[derive(Args, Debug, Clone)]
 #[command(next_help_heading = "Changes")]
 pub struct WritingArgs {
-    /// Let the owner change secrets: everything that Key Vault can take back
-    #[arg(long)]
+    /// Let the owner change secrets: everything that Key Vault can take back. In /etc/fstab: writable
+    #[arg(long, visible_alias = "writable")]
     pub rw: bool,
     /// Let `rm -r deleted/NAME` purge a deleted secret, which nobody can take back
     #[arg(long, requires = "rw")]

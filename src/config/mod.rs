@@ -101,6 +101,9 @@ pub enum UsageError {
     /// No time at all.
     #[error("--deadline must be more than 0: no call could ever end well")]
     NoDeadline,
+    /// mount(8)'s `remount`.
+    #[error("a mount of akvfs cannot be changed in place: unmount it, and mount it anew")]
+    Remount,
     /// No place for a value.
     #[error("--cache-entries must be more than 0: to ask the vault for every read, give --ttl 0s")]
     NoCache,

@@ -1,6 +1,6 @@
 //! `akvfs wait` and `akvfs undelete`: commands that do what anybody could do with file operations.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -28,9 +28,10 @@ pub fn wait(path: &Path) -> Result<(), Failure> {
     })
 }
 
-/// fsync on a directory waits for what is under way there.
+/// Waits for what is under way in a directory. fsync would as well, and the kernel would keep everybody else out
+/// of the directory for as long.
 fn settled(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
+    extended_attribute(directory, c"user.akv.settled").map(drop)
 }
 
 /// `akvfs undelete`: recovers what was deleted through this mount within a time, oldest first.

@@ -24,11 +24,15 @@ pub fn request(config: RequestConfig) -> Result<(), Failure> {
     let credential = credential(&config.access)?;
     let body = config.body.as_ref().map(read).transpose()?;
     let call = RawCall::new(&config.method, &config.path, body).map_err(Failure::unsendable)?;
-    let answer = runtime()?.block_on(async {
+    let runtime = runtime()?;
+    let answer = runtime.block_on(async {
         let (vault, _embedded) = connect(&config.access, credential).await?;
         let outcome = vault.request(call).await.map_err(Failure::unsendable)?;
         Ok::<_, Failure>(outcome?)
-    })?;
+    });
+    // A token file on a filesystem that hangs keeps its reader for ever; the command is not to wait for it.
+    runtime.shutdown_background();
+    let answer = answer?;
     write(&config, &answer).map_err(|error| Failure::system("cannot write the answer", &error))?;
     Failure::of_status(answer.status).map_or(Ok(()), Err)
 }

@@ -40,7 +40,7 @@ impl SignIn {
         let application = config.client_secret || config.workload_identity;
         if application {
             facts.push(openly("authority", url));
-            facts.push(openly("tenant_id", vault.tenant()));
+            facts.push(openly("tenant_id", &vault.tenant()));
             register(vault, config, &client_id, &mut facts);
         }
         let managed = config.app_service || config.imds;

@@ -91,6 +91,7 @@ struct TokenRequest {
     tenant: Option<String>,
     client_id: Option<String>,
     permissions: Option<Vec<Permission>>,
+    claims: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -110,6 +111,7 @@ async fn issue_token(State(emulator): State<Emulator>, body: Bytes) -> Response<
         tenant: asked.tenant,
         client_id: asked.client_id.unwrap_or(default.client_id),
         permissions: asked.permissions.unwrap_or(default.permissions),
+        claims: asked.claims,
     };
     shown(&Token { token: emulator.issue_token_for(&spec) })
 }

@@ -21,7 +21,8 @@ pub(super) fn seed(vault: &Emulator) -> Result<(), EmulatorError> {
     texts(vault)?;
     encodings(vault)?;
     times(vault)?;
-    certificates(vault)
+    certificates(vault)?;
+    deleted(vault)
 }
 
 fn texts(vault: &Emulator) -> Result<(), EmulatorError> {
@@ -58,6 +59,14 @@ fn times(vault: &Emulator) -> Result<(), EmulatorError> {
     vault.put("expiring", timed("good for a week", None, Some(now + 7 * DAY)))?;
     vault.put("expired", timed("out of date since yesterday", None, Some(now - DAY)))?;
     vault.put("not-yet-valid", timed("good from next month on", Some(now + 30 * DAY), None))?;
+    Ok(())
+}
+
+fn deleted(vault: &Emulator) -> Result<(), EmulatorError> {
+    for (name, value) in [("old-password", "not in use any more"), ("old-token", "t-0987654321")] {
+        vault.put(name, value.into())?;
+        vault.direct().delete(name).map_err(|refused| EmulatorError::Refused(refused.to_string()))?;
+    }
     Ok(())
 }
 

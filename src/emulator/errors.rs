@@ -32,7 +32,7 @@ impl Refusal {
     }
 
     pub(super) fn missing_token() -> Self {
-        Refusal::unauthorized("AKV10000: Request is missing a Bearer or PoP token.")
+        Refusal::unauthorized("AKV10000: Request is missing a Bearer, PoP, or MTLS_POP token.")
     }
 
     /// A token that is not one of ours, or was changed on the way.
@@ -83,6 +83,17 @@ impl Refusal {
             format!(
                 "Client address is not authorized and caller is not a trusted service.\r\nClient address: \
                  127.0.0.1\r\nVault: {vault};location=local"
+            ),
+        )
+    }
+
+    /// The inner code and the text are from issue reports.
+    pub(super) fn forbidden_by_connection(vault: &str) -> Self {
+        Refusal::forbidden(
+            "ForbiddenByConnection",
+            format!(
+                "Public network access is disabled and request is not from a trusted service nor via an approved \
+                 private link.\r\nVault: {vault};location=local"
             ),
         )
     }
@@ -258,7 +269,16 @@ impl Refusal {
         Refusal::bad_parameter(format!("A secret with more than {most} versions cannot be backed up."))
     }
 
-    /// Only where the machine fails: no randomness, no disk.
+    /// The store has failed, so that nobody can tell any more what lasts.
+    pub(super) fn not_kept() -> Self {
+        Refusal::new(
+            500,
+            "InternalServerError",
+            "The vault's store cannot be written. See the vault's log for the reason, mend it, and restart the vault.",
+        )
+    }
+
+    /// Only where the machine fails: no randomness.
     pub(super) fn internal() -> Self {
         Refusal::new(500, "InternalServerError", "The vault could not complete the request.")
     }

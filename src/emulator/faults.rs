@@ -45,7 +45,10 @@ pub enum Fault {
     UnresolvedKey,
     /// 403 ForbiddenByFirewall.
     Firewall,
-    /// 401 with a continuous-access challenge carrying these claims (plain JSON).
+    /// 403 ForbiddenByConnection: the vault takes private links alone.
+    PrivateLink,
+    /// 401 with a continuous-access challenge carrying these claims (plain JSON), save for a token whose
+    /// sign-in asked for them.
     ClaimsChallenge(String),
     /// A list starts with this many empty pages.
     EmptyPages(u32),

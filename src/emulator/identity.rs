@@ -145,6 +145,7 @@ fn grant(emulator: &Emulator, tenant: &str, form: &Form) -> Result<Token, Denied
         audience: audience.to_owned(),
         client_id: client_id.to_owned(),
         permissions: application.permissions.clone(),
+        claims: Some(form.get("claims").to_owned()),
         ..TokenSpec::default()
     };
     let access_token = emulator.issue_token_for(&spec);
@@ -152,7 +153,7 @@ fn grant(emulator: &Emulator, tenant: &str, form: &Form) -> Result<Token, Denied
 }
 
 fn check_tenant(emulator: &Emulator, tenant: &str) -> Result<(), Denied> {
-    if tenant.eq_ignore_ascii_case(emulator.tenant()) {
+    if tenant.eq_ignore_ascii_case(&emulator.tenant()) {
         return Ok(());
     }
     Err(Denied::new(400, "invalid_request", 90_002, format!("Tenant '{tenant}' not found.")))

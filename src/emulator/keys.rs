@@ -1,7 +1,7 @@
 //! The master key of a lasting vault: where it comes from, and the keys derived from it. A key file
 //! holds 64 hexadecimal digits and is readable by its owner alone.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,9 @@ pub enum KeyError {
     #[error("key file {0} does not hold a key: 64 hexadecimal digits")]
     Content(PathBuf),
     /// A store is here, but the key that was generated for it is gone.
-    #[error("the store in {0} was made with a generated key, and that file ({GENERATED}) is gone")]
+    #[error(
+        "the store in {0} was made with a generated key, and that file ({GENERATED}) is gone: put it back, nothing else opens the store"
+    )]
     Gone(PathBuf),
 }
 
@@ -66,21 +68,29 @@ impl MasterKey {
                     return Err(KeyError::Gone(directory.to_owned()));
                 }
                 let key = MasterKey(Zeroizing::new(random::bytes()));
-                key.write(&path).map_err(|error| KeyError::Io(path, error))?;
-                Ok(key)
+                match key.write(&path) {
+                    Ok(()) => Ok(key),
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => MasterKey::from_file(&path),
+                    Err(error) => Err(KeyError::Io(path, error)),
+                }
             }
             read => read,
         }
     }
 
-    /// Lasting before anything is encrypted with it: file and directory are synced.
+    /// Lasting before anything is encrypted with it, and under its name only once it is whole. Where another process
+    /// was faster, its key stays: `AlreadyExists`.
     fn write(&self, path: &Path) -> io::Result<()> {
         let mut text = Zeroizing::new(String::with_capacity(2 * KEY_BYTES + 1));
         self.0.iter().for_each(|byte| text.push_str(&format!("{byte:02x}")));
         text.push('\n');
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        let unfinished = path.with_extension(format!("key.{}.new", std::process::id()));
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
+        let linked = fs::hard_link(&unfinished, path);
+        fs::remove_file(&unfinished)?;
+        linked?;
         path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
     }
 
@@ -129,6 +139,16 @@ mod tests {
         let mode = std::fs::metadata(directory.path().join(GENERATED)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(*MasterKey::beside_store(directory.path()).unwrap().0, *first.0);
+    }
+
+    #[test]
+    fn the_key_of_a_faster_process_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let first = MasterKey::beside_store(directory.path()).unwrap();
+        let late = MasterKey::from([9; 32]).write(&directory.path().join(GENERATED)).unwrap_err();
+        assert_eq!(late.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(*MasterKey::beside_store(directory.path()).unwrap().0, *first.0);
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! A request comes in by [`serve`], is checked and answered by [`service`], and looked up in the
 //! path table of [`routes`]; [`operations`] turns its words into a call of the [`rules`], the pure
 //! state machine over [`model`], and the outcome into the JSON of [`wire`]. [`errors`] holds every
-//! refusal, [`faults`] what tests make go wrong.
+//! refusal, [`faults`] what tests make go wrong; [`direct`] calls the rules without HTTP.
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::wildcard_imports))]
 
@@ -18,6 +18,7 @@ mod clock;
 mod connection;
 mod control;
 mod demo;
+mod direct;
 mod errors;
 mod faults;
 #[cfg(any(test, fuzzing))]
@@ -54,6 +55,7 @@ use tokio::sync::oneshot;
 
 pub use access::{AccessModel, Permission};
 pub use clock::Clock;
+pub use direct::{Direct, Refused, Seen};
 pub use faults::{Fault, FaultRule, Faults, RetryAfter};
 pub use identity::{AppCredential, Application};
 pub use keys::{KeyError, MasterKey};
@@ -63,6 +65,7 @@ pub use options::Options;
 pub use random::{guid, secret};
 pub use requests::RequestSeen;
 pub use routes::Operation;
+pub use rules::Update;
 pub use serve::Serving;
 pub use store::StoreError;
 pub use tokens::TokenSpec;
@@ -86,7 +89,7 @@ pub enum EmulatorError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The change could not be written to the disk.
-    #[error("the change could not be written to the vault's store")]
+    #[error("the change could not be written to the vault's store; its log has the reason, and it needs a restart")]
     NotKept,
     /// No certificate could be made.
     #[error("cannot make a certificate: {0}")]
@@ -306,8 +309,14 @@ impl Emulator {
     }
 
     /// The tenant the vault trusts, a GUID; the challenge names it.
-    pub fn tenant(&self) -> &str {
+    pub fn tenant(&self) -> Arc<str> {
         self.inner.tokens.tenant()
+    }
+
+    /// Moves the vault to another tenant, a GUID, as a change of its subscription's directory does: from
+    /// now on tokens of that one alone are good. A vault that is kept comes back in the one it was made in.
+    pub fn move_to_tenant(&self, tenant: &str) {
+        self.inner.tokens.move_to(tenant);
     }
 
     /// What goes wrong, and when.

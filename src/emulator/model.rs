@@ -106,7 +106,7 @@ pub struct SecretValue(Arc<Zeroizing<String>>);
 
 impl SecretValue {
     /// The one way to the text.
-    pub(super) fn expose(&self) -> &str {
+    pub fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -10,7 +10,7 @@ use super::errors::Refusal;
 use super::faults::Fault;
 use super::model::{SecretName, UnixTime, VersionId};
 use super::options::Options;
-use super::paging::{Cursor, Page, page_size};
+use super::paging::{Cursor, PAGE_SIZE, Page, page_size};
 use super::pem;
 use super::random;
 use super::routes::{Operation, Target};
@@ -108,7 +108,7 @@ impl<'a> Operate<'a> {
     }
 
     fn list(&self, vault: &Vault, fault: Option<&Fault>) -> Result<Answer, Refusal> {
-        let mut size = page_size(self.asked.query("maxresults"))?;
+        let mut size = self.asked.query("maxresults").map_or(Ok(PAGE_SIZE), page_size)?;
         let mut cursor = self.asked.query("$skiptoken").map(Cursor::decode).transpose()?;
         match fault {
             Some(Fault::ShortPages(rows)) => size = size.min(*rows).max(1),
@@ -165,27 +165,16 @@ impl<'a> Operate<'a> {
         let (base, path) = (self.asked.origin.link_base(), &self.asked.path);
         let version = self.context.api_version.as_str();
         let link = format!("{base}{path}?api-version={version}&$skiptoken={}", cursor.encode());
-        match self.asked.query("maxresults") {
-            Some(size) => format!("{link}&maxresults={size}"),
-            None => link,
+        match self.asked.query("maxresults").map(page_size) {
+            Some(Ok(size)) => format!("{link}&maxresults={size}"),
+            _ => link,
         }
     }
 
-    /// The value in the form of `outContentType`, where that is not the form it is kept in. The
-    /// service converts PFX to PEM and nothing else.
     fn in_the_form_asked_for(&self, found: Found<'_>) -> Result<Option<Zeroizing<String>>, Refusal> {
         let asked = self.asked.query("outContentType");
         let asked = asked.filter(|_| self.context.api_version.has_certificate_additions());
-        let Some(asked) = asked else { return Ok(None) };
-        let to = Form::of(Some(asked));
-        let held = found.version.content.content_type.as_deref();
-        let from = if found.version.content.managed { Form::of(held) } else { Form::Unsupported };
-        match (from, to) {
-            (_, Form::Unsupported) => Err(Refusal::invalid_value("outContentType")),
-            (from, to) if from == to => Ok(None),
-            (Form::Pfx, Form::Pem) => pem::of_pfx(found.version.content.value.expose()).map(Some),
-            (from, to) => Err(Refusal::no_transformation(from.name(), to.name())),
-        }
+        asked.map_or(Ok(None), |asked| in_form(found, asked))
     }
 
     fn name(&self) -> Result<SecretName, Refusal> {
@@ -200,6 +189,20 @@ impl<'a> Operate<'a> {
         };
         let name = self.target.name.as_deref().unwrap_or_default();
         VersionId::parse(text).map(Some).ok_or_else(|| Refusal::not_found(name))
+    }
+}
+
+/// The value in the form of a content type, where that is not the form it is kept in. The service
+/// converts PFX to PEM and nothing else.
+pub(super) fn in_form(found: Found<'_>, content_type: &str) -> Result<Option<Zeroizing<String>>, Refusal> {
+    let to = Form::of(Some(content_type));
+    let held = found.version.content.content_type.as_deref();
+    let from = if found.version.content.managed { Form::of(held) } else { Form::Unsupported };
+    match (from, to) {
+        (_, Form::Unsupported) => Err(Refusal::invalid_value("outContentType")),
+        (from, to) if from == to => Ok(None),
+        (Form::Pfx, Form::Pem) => pem::of_pfx(found.version.content.value.expose()).map(Some),
+        (from, to) => Err(Refusal::no_transformation(from.name(), to.name())),
     }
 }
 

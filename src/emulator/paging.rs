@@ -8,14 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::errors::Refusal;
 
 /// Default and largest page.
-const PAGE_SIZE: usize = 25;
+pub(super) const PAGE_SIZE: usize = 25;
 
 /// Reads `maxresults`, 1–25.
-pub(super) fn page_size(maxresults: Option<&str>) -> Result<usize, Refusal> {
-    let Some(text) = maxresults else {
-        return Ok(PAGE_SIZE);
-    };
-    let size = text.parse().ok().filter(|size| (1..=PAGE_SIZE).contains(size));
+pub(super) fn page_size(maxresults: &str) -> Result<usize, Refusal> {
+    let size = maxresults.parse().ok().filter(|size| (1..=PAGE_SIZE).contains(size));
     size.ok_or_else(|| Refusal::bad_parameter(format!("maxresults must be between 1 and {PAGE_SIZE}.")))
 }
 
@@ -112,8 +109,8 @@ mod tests {
             assert!(Cursor::decode(token).is_err(), "{token}");
         }
         for size in ["0", "26", "-1", "x", ""] {
-            assert!(page_size(Some(size)).is_err(), "{size}");
+            assert!(page_size(size).is_err(), "{size}");
         }
-        assert_eq!(page_size(Some("25")), Ok(25));
+        assert_eq!(page_size("25"), Ok(25));
     }
 }

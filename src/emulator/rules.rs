@@ -7,18 +7,22 @@ use std::time::Duration;
 
 use super::errors::Refusal;
 use super::limits;
-use super::model::{NewSecret, Phase, Secret, SecretName, State, Tags, UnixTime, Version, VersionId};
+use super::model::{NewSecret, Phase, Secret, SecretName, State, UnixTime, Version, VersionId};
 use super::options::Options;
 
 /// A change to a version's attributes (REST: the body of Update Secret); `None` leaves a field be.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Update {
-    pub(super) content_type: Option<String>,
+pub struct Update {
+    /// Up to 255 characters.
+    pub content_type: Option<String>,
     /// Replaces the whole map.
-    pub(super) tags: Tags,
-    pub(super) enabled: Option<bool>,
-    pub(super) not_before: Option<i64>,
-    pub(super) expires_on: Option<i64>,
+    pub tags: Option<BTreeMap<String, String>>,
+    /// Whether the version can be read.
+    pub enabled: Option<bool>,
+    /// `nbf` in seconds since 1970.
+    pub not_before: Option<i64>,
+    /// `exp` in seconds since 1970.
+    pub expires_on: Option<i64>,
 }
 
 /// A version and the secret it belongs to: what most operations answer with.

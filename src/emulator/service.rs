@@ -1,15 +1,18 @@
 //! One request from arrival to answer: token, fault, path, version, operation, in that order.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, Response, header};
+use axum::http::{HeaderName, HeaderValue, Response, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::Emulator;
+use super::access::AccessModel;
 use super::answer::Answer;
 use super::api_version::ApiVersion;
 use super::connection::Peer;
@@ -26,10 +29,14 @@ use super::tokens::Claims;
 /// Holds a restored secret of 500 versions, base64 upon base64.
 const LONGEST_BODY: usize = 64 << 20;
 const LONGEST_FORM: usize = 64 << 10;
-/// Names with one of these never reach the service: its front end answers in HTML.
+/// Paths with one of these never reach the service: its front end answers in HTML.
 const REJECTED: [char; 7] = ['<', '>', '*', '%', '&', ':', '\\'];
 const REJECTED_PAGE: &str = "<!DOCTYPE HTML>\r\n<HTML><HEAD><TITLE>Bad Request</TITLE></HEAD>\r\n\
                              <BODY><h2>Bad Request - Invalid URL</h2></BODY></HTML>\r\n";
+
+/// How old the role assignments are that a vault under role-based access control has decided by.
+const RBAC_CACHE: HeaderName = HeaderName::from_static("x-ms-keyvault-rbac-cache");
+const NEW_CACHE: &str = "ra_age=0;da_age=0;rd_age=0;brd_age=0;ra_notif_age=0;dec_lev=0;";
 
 /// A request as far as it is known before its body is read.
 pub(super) struct Asked {
@@ -146,7 +153,7 @@ async fn respond(
     };
     let befallen = emulator.faults().take(target.operation, target.name.as_deref());
     if let Some(befallen) = befallen.as_ref().filter(|befallen| !befallen.after_effect)
-        && let Some(answer) = strike(emulator, peer, &asked, &befallen.fault).await
+        && let Some(answer) = strike(emulator, peer, &asked, &claims, &befallen.fault).await
     {
         return answer.into_response(id);
     }
@@ -157,8 +164,11 @@ async fn respond(
         body,
     )
     .await;
+    if emulator.inner.vault.read().options.access == AccessModel::Rbac {
+        answer = answer.with_header(RBAC_CACHE, NEW_CACHE.to_owned());
+    }
     if let Some(befallen) = befallen.as_ref().filter(|befallen| befallen.after_effect) {
-        answer = strike(emulator, peer, &asked, &befallen.fault).await.unwrap_or(answer);
+        answer = strike(emulator, peer, &asked, &claims, &befallen.fault).await.unwrap_or(answer);
     }
     match fault {
         Some(fault) => spoil::response(answer, fault, id),
@@ -166,7 +176,7 @@ async fn respond(
     }
 }
 
-fn authenticate(emulator: &Emulator, asked: &Asked) -> Result<Claims, Refusal> {
+fn authenticate(emulator: &Emulator, asked: &Asked) -> Result<Arc<Claims>, Refusal> {
     let token = asked.token.as_deref().ok_or_else(Refusal::missing_token)?;
     let now = emulator.clock().now();
     emulator.inner.tokens.check(token, &asked.origin.resource(), now)
@@ -183,14 +193,16 @@ fn challenge(emulator: &Emulator, asked: &Asked, refusal: Refusal) -> Answer {
 }
 
 /// A fault that takes the place of the answer, or merely its time: `None`.
-async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, fault: &Fault) -> Option<Answer> {
+async fn strike(emulator: &Emulator, peer: &Peer, asked: &Asked, token: &Claims, fault: &Fault) -> Option<Answer> {
     match fault {
         Fault::Hang => emulator.faults().hang().await,
         Fault::Latency(span) => tokio::time::sleep(*span).await,
         Fault::Reset => peer.cut_off().await,
         Fault::ExpiredToken => return Some(challenge(emulator, asked, Refusal::expired_token())),
+        Fault::ClaimsChallenge(claims) if token.answer(claims) => {}
         Fault::ClaimsChallenge(claims) => return Some(claims_challenge(claims)),
         Fault::Firewall => return Some(Refusal::forbidden_by_firewall(emulator.name()).into()),
+        Fault::PrivateLink => return Some(Refusal::forbidden_by_connection(emulator.name()).into()),
         Fault::UnresolvedKey => return Some(challenge(emulator, asked, Refusal::unresolved_key())),
         other => return spoil::replacement(other),
     }
@@ -217,14 +229,15 @@ fn sweep_if_due(emulator: &Emulator, now: UnixTime) {
 }
 
 async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
-    if call.target.name.as_ref().is_some_and(|name| name.contains(REJECTED)) {
+    let mut words = call.target.name.iter().chain(&call.target.version);
+    if words.any(|word| word.contains(REJECTED)) {
         return Answer::html(400, REJECTED_PAGE);
     }
     let Ok(body) = axum::body::to_bytes(body, LONGEST_BODY).await else {
         return Refusal::bad_parameter("The request body could not be read.").into();
     };
     if emulator.has_lost_its_store() {
-        return Refusal::internal().into();
+        return Refusal::not_kept().into();
     }
     sweep_if_due(emulator, call.now);
     let (outcome, kept) = if call.target.operation.is_write() {
@@ -238,5 +251,5 @@ async fn carry_out(emulator: &Emulator, call: &Call<'_>, body: Body) -> Answer {
         Some(kept) => kept.await == Ok(true),
         None => true,
     };
-    if on_disk { outcome.unwrap_or_else(Answer::from) } else { Refusal::internal().into() }
+    if on_disk { outcome.unwrap_or_else(Answer::from) } else { Refusal::not_kept().into() }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use redb::backends::FileBackend;
-use redb::{Builder, Database, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Builder, Database, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use zeroize::Zeroizing;
 
 use super::cipher::Cipher;
@@ -119,13 +119,31 @@ impl Store {
         options: &mut Options,
     ) -> Result<(Store, Vec<Secret>), StoreError> {
         let path = file_in(directory);
-        let database = open_database(directory, &path)?;
-        let corrupt = |what: &str| StoreError::Corrupt(path.clone(), what.to_owned());
-        let cipher = Cipher::new(key).ok_or_else(|| corrupt("the key cannot be used"))?;
-        check(&database, &cipher, &path)?;
-        settle(&database, &cipher, options, &path)?;
-        let secrets = read_all(&database, &cipher).map_err(|error| error.at(&path))?;
-        let store = Store::over(database, cipher).map_err(|error| StoreError::Io(path.clone(), error))?;
+        let cipher =
+            Cipher::new(key).ok_or_else(|| StoreError::Corrupt(path.clone(), "the key cannot be used".into()))?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(|error| StoreError::Io(path.clone(), error))?;
+        if !path.exists() {
+            create(directory, &path, &cipher)?;
+        }
+        Store::open_over(open_file(&path)?, &path, cipher, options)
+    }
+
+    /// The same for a store that is there, in `backend`; errors call it `path`.
+    fn open_over(
+        backend: impl StorageBackend,
+        path: &Path,
+        cipher: Cipher,
+        options: &mut Options,
+    ) -> Result<(Store, Vec<Secret>), StoreError> {
+        let database = open_database(backend, path)?;
+        check(&database, &cipher, path)?;
+        settle(&database, &cipher, options, path)?;
+        let secrets = read_all(&database, &cipher).map_err(|error| error.at(path))?;
+        let store = Store::over(database, cipher).map_err(|error| StoreError::Io(path.to_owned(), error))?;
         Ok((store, secrets))
     }
 
@@ -189,7 +207,8 @@ impl Drop for Store {
 }
 
 /// Commits batches until the store is dropped, or a commit fails: from then on nothing is
-/// acknowledged any more, since the file may be behind the memory.
+/// acknowledged any more, since the file may be behind the memory. It is not tried again: after a failed fsync Linux
+/// takes the lost pages for written, and a second one would succeed.
 fn write_all(database: &Database, batches: &mpsc::Receiver<Batch>, progress: &Progress) {
     while let Ok(first) = batches.recv() {
         let waiting: Vec<Batch> = std::iter::once(first).chain(batches.try_iter().take(MOST_AT_ONCE)).collect();
@@ -201,7 +220,11 @@ fn write_all(database: &Database, batches: &mpsc::Receiver<Batch>, progress: &Pr
             progress.under_way.fetch_sub(1, Ordering::AcqRel);
         }
         if let Err(error) = written {
-            tracing::error!(%error, "the vault's store cannot be written; every request is refused until a restart");
+            tracing::error!(
+                %error,
+                "the vault's store cannot be written, and every request is refused from now on: see to the disk (is it \
+                 full? what does the kernel's log say?), then restart; what was acknowledged is there"
+            );
             return;
         }
     }
@@ -227,25 +250,45 @@ fn commit<'a>(database: &Database, edits: impl Iterator<Item = &'a Edit>) -> Res
     Ok(())
 }
 
-fn open_database(directory: &Path, path: &Path) -> Result<Database, StoreError> {
+/// Makes a store under another name and renames it once it is whole and on the disk: a store half made when the power
+/// failed could not be told from a damaged one.
+fn create(directory: &Path, path: &Path, cipher: &Cipher) -> Result<(), StoreError> {
     let io = |error| StoreError::Io(path.to_owned(), error);
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io)?;
-    let file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(io)?;
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
-    let backend = FileBackend::new(file).map_err(|error| Failure::from(error).at(path))?;
+    let unfinished = path.with_extension("redb.new");
+    let backend = open_file(&unfinished)?;
+    if path.exists() {
+        // Another process has, and let go of the file when it was renamed.
+        return Ok(());
+    }
+    backend.set_len(0).map_err(io)?;
+    let _locked = make(backend, path, cipher)?;
+    std::fs::rename(&unfinished, path).map_err(io)?;
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)
+}
+
+fn make(backend: impl StorageBackend, path: &Path, cipher: &Cipher) -> Result<Database, StoreError> {
+    let database = open_database(backend, path)?;
+    write_about(&database, cipher).map_err(|error| error.at(path))?;
+    Ok(database)
+}
+
+/// Opens a file for one process alone.
+fn open_file(path: &Path) -> Result<FileBackend, StoreError> {
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    let file = file.map_err(|error| StoreError::Io(path.to_owned(), error))?;
+    FileBackend::new(file).map_err(|error| Failure::from(error).at(path))
+}
+
+fn open_database(backend: impl StorageBackend, path: &Path) -> Result<Database, StoreError> {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES).set_check_integrity_on_open(true);
     builder.create_with_backend(backend).map_err(|error| Failure::from(error).at(path))
 }
 
-/// Makes sure of format and key; a new store is given both.
+/// Makes sure of format and key.
 fn check(database: &Database, cipher: &Cipher, path: &Path) -> Result<(), StoreError> {
     let at = |failure: Failure| failure.at(path);
-    let about = read_about(database).map_err(at)?;
-    let Some(About { format, check }) = about else {
-        return write_about(database, cipher).map_err(at);
-    };
+    let About { format, check } = read_about(database).map_err(at)?;
     let format = format.as_slice().try_into().map_err(|_| at(Failure::damaged("the format")))?;
     let found = u32::from_le_bytes(format);
     if found > FORMAT_KNOWN {
@@ -300,15 +343,12 @@ struct About {
     check: Vec<u8>,
 }
 
-fn read_about(database: &Database) -> Result<Option<About>, Failure> {
-    let about = match database.begin_read()?.open_table(ABOUT) {
-        Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-        about => about?,
-    };
+fn read_about(database: &Database) -> Result<About, Failure> {
+    let about = database.begin_read()?.open_table(ABOUT)?;
     let value = |key: &str| -> Result<Vec<u8>, Failure> {
         Ok(about.get(key)?.map(|value| value.value().to_vec()).unwrap_or_default())
     };
-    Ok(Some(About { format: value(FORMAT)?, check: value(CHECK)? }))
+    Ok(About { format: value(FORMAT)?, check: value(CHECK)? })
 }
 
 fn write_about(database: &Database, cipher: &Cipher) -> Result<(), Failure> {
@@ -376,11 +416,13 @@ impl<E: Into<redb::Error>> From<E> for Failure {
 }
 
 #[cfg(test)]
+mod power_loss;
+
+#[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use parking_lot::{Condvar, Mutex};
-    use redb::StorageBackend;
     use redb::backends::InMemoryBackend;
 
     use super::super::model::{NewSecret, SecretName, UnixTime, VersionId};

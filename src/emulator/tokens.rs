@@ -1,12 +1,18 @@
 //! Bearer tokens: signed by the vault's own key, checked before anything else of a request is.
 //! A token is a JWT (HS256) with the claims Entra ID writes, and `permissions` beside them.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::{Mutex, RwLock};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::access::Permission;
 use super::errors::Refusal;
@@ -29,6 +35,27 @@ pub(super) struct Claims {
     pub(super) oid: String,
     pub(super) tid: String,
     pub(super) permissions: Vec<Permission>,
+    /// The claims that the sign-in asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    asked: Option<Value>,
+}
+
+impl Claims {
+    /// Whether the sign-in asked for all claims of a challenge, which are JSON.
+    pub(super) fn answer(&self, challenge: &str) -> bool {
+        let challenge = serde_json::from_str(challenge).ok();
+        self.asked.as_ref().zip(challenge.as_ref()).is_some_and(|(asked, challenge)| includes(asked, challenge))
+    }
+}
+
+/// Whether all of a part is in the whole.
+fn includes(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => {
+            part.iter().all(|(key, part)| whole.get(key).is_some_and(|whole| includes(whole, part)))
+        }
+        (whole, part) => whole == part,
+    }
 }
 
 /// What a token is to say. The default: every permission, for the public vault resource, from the
@@ -45,6 +72,8 @@ pub struct TokenSpec {
     pub client_id: String,
     /// What it allows.
     pub permissions: Vec<Permission>,
+    /// The claims that the client asked for, as JSON; what answers a claims challenge.
+    pub claims: Option<String>,
 }
 
 impl Default for TokenSpec {
@@ -55,28 +84,42 @@ impl Default for TokenSpec {
             tenant: None,
             client_id: CALLER.to_owned(),
             permissions: Permission::ALL.to_vec(),
+            claims: None,
         }
     }
 }
 
-/// Signs and checks tokens of one tenant.
+/// Signs and checks tokens of one tenant at a time.
 pub(super) struct TokenSigner {
     key: hmac::Key,
-    tenant: String,
+    tenant: RwLock<Arc<str>>,
+    verified: Mutex<Verified>,
 }
+
+/// The last tokens whose signature was found good: clients send the same one for an hour, and every request would
+/// check it anew.
+type Verified = VecDeque<(Zeroizing<String>, Arc<Claims>)>;
+const MOST_VERIFIED: usize = 8;
 
 impl TokenSigner {
     pub(super) fn new(key: &[u8; 32], tenant: &str) -> Self {
-        TokenSigner { key: hmac::Key::new(hmac::HMAC_SHA256, key), tenant: tenant.to_owned() }
+        let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+        TokenSigner { key, tenant: RwLock::new(tenant.into()), verified: Mutex::default() }
     }
 
-    pub(super) fn tenant(&self) -> &str {
-        &self.tenant
+    pub(super) fn tenant(&self) -> Arc<str> {
+        Arc::clone(&self.tenant.read())
+    }
+
+    /// From now on tokens of this tenant alone are good.
+    pub(super) fn move_to(&self, tenant: &str) {
+        *self.tenant.write() = tenant.into();
     }
 
     /// A token that says what `spec` says, from `now` on.
     pub(super) fn issue(&self, spec: &TokenSpec, now: UnixTime) -> String {
-        let tenant = spec.tenant.as_deref().unwrap_or(&self.tenant);
+        let own = self.tenant();
+        let tenant = spec.tenant.as_deref().unwrap_or(&own);
         let claims = Claims {
             aud: spec.audience.clone(),
             iss: issuer(tenant),
@@ -87,6 +130,7 @@ impl TokenSigner {
             oid: spec.client_id.clone(),
             tid: tenant.to_owned(),
             permissions: spec.permissions.clone(),
+            asked: spec.claims.as_deref().and_then(|claims| serde_json::from_str(claims).ok()),
         };
         // A struct of strings and numbers always has a JSON form.
         let claims = serde_json::to_vec(&claims).unwrap_or_default();
@@ -97,13 +141,13 @@ impl TokenSigner {
 
     /// The claims of a token that is ours, unexpired and meant for us: for the public resource or
     /// the one this request would be challenged with.
-    pub(super) fn check(&self, token: &str, resource: &str, now: UnixTime) -> Result<Claims, Refusal> {
-        let claims = self.read(token).ok_or_else(Refusal::unresolved_key)?;
+    pub(super) fn check(&self, token: &str, resource: &str, now: UnixTime) -> Result<Arc<Claims>, Refusal> {
+        let claims = self.verified(token).ok_or_else(Refusal::unresolved_key)?;
         let audience = claims.aud.trim_end_matches('/');
         if audience != PUBLIC_RESOURCE && audience != resource {
             return Err(Refusal::wrong_audience(&claims.aud));
         }
-        let expected = issuer(&self.tenant);
+        let expected = issuer(&self.tenant());
         if claims.iss != expected {
             return Err(Refusal::wrong_issuer(&expected, &claims.iss));
         }
@@ -111,6 +155,19 @@ impl TokenSigner {
             return Err(Refusal::expired_token());
         }
         Ok(claims)
+    }
+
+    /// What a token says whose signature is good, by memory or anew.
+    fn verified(&self, token: &str) -> Option<Arc<Claims>> {
+        let is_same = |known: &str| verify_slices_are_equal(known.as_bytes(), token.as_bytes()).is_ok();
+        let known = self.verified.lock().iter().find(|(known, _)| is_same(known)).map(|(_, claims)| claims.clone());
+        known.or_else(|| {
+            let claims = Arc::new(self.read(token)?);
+            let mut verified = self.verified.lock();
+            verified.truncate(MOST_VERIFIED - 1);
+            verified.push_front((token.to_owned().into(), claims.clone()));
+            Some(claims)
+        })
     }
 
     fn read(&self, token: &str) -> Option<Claims> {
@@ -124,4 +181,24 @@ impl TokenSigner {
 
 fn issuer(tenant: &str) -> String {
     format!("https://sts.windows.net/{tenant}/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_seen_before_is_checked_all_the_same() {
+        let signer = TokenSigner::new(&[1; 32], "tenant");
+        let now = UnixTime::new(Duration::from_secs(1_700_000_000));
+        let good = signer.issue(&TokenSpec::default(), now);
+        let check = |token: &str, now| signer.check(token, PUBLIC_RESOURCE, now).map(|_| ()).map_err(|r| r.message);
+        for n in 0..2 * MOST_VERIFIED {
+            let other = signer.issue(&TokenSpec { client_id: n.to_string(), ..TokenSpec::default() }, now);
+            assert_eq!((check(&other, now), check(&good, now)), (Ok(()), Ok(())));
+        }
+        assert_eq!(signer.verified.lock().len(), MOST_VERIFIED);
+        assert!(check(&format!("{}x", &good[..good.len() - 1]), now).is_err());
+        assert!(check(&good, now.plus(TokenSpec::default().lifetime)).unwrap_err().starts_with("[TokenExpired]"));
+    }
 }

@@ -1,48 +1,75 @@
 //! `backups/`: reading a file there is a backup, writing one a restore.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lru::LruCache;
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::caller::Caller;
+use super::facts::times;
 use super::scratch::no_memory;
 use super::settling::Way;
 use super::writing::{Target, Writer};
-use super::{Fs, FsError};
+use super::{Fs, FsError, Shown};
 use crate::sys::SecretBuffer;
 use crate::tree::{FileNumber, Node};
 use crate::vault::{SecretBytes, SecretName, Vault, VaultError, VaultErrorKind};
 
-/// Backups that are kept for a `stat` and the `open` behind it.
-const BLOBS: usize = 16;
+/// Bytes of backups that are kept for a `stat` and the `open` behind it.
+const BLOBS_BYTES: usize = 16 << 20;
 /// A blob holds up to 500 versions of 25,600 characters, encrypted, in base64.
 const BLOB_MAX: usize = 48 << 20;
 
-/// Backups that have been made lately.
-#[derive(Default)]
-pub(super) struct Blobs(Mutex<HashMap<SecretName, (Instant, Arc<SecretBytes>)>>);
+/// Backups that have been made lately, or are being made, in the order in which they were asked for.
+pub(super) struct Blobs(Mutex<LruCache<SecretName, Made>>);
+
+#[derive(Clone)]
+struct Made {
+    asked: Instant,
+    blob: Arc<OnceCell<Arc<SecretBytes>>>,
+}
+
+impl Made {
+    fn len(&self) -> usize {
+        self.blob.get().map_or(0, |blob| blob.len())
+    }
+}
+
+impl Default for Blobs {
+    fn default() -> Blobs {
+        Blobs(Mutex::new(LruCache::unbounded()))
+    }
+}
 
 impl Blobs {
-    fn known(&self, name: &SecretName, ttl: Duration) -> Option<Arc<SecretBytes>> {
-        let blobs = self.0.lock();
-        let (since, blob) = blobs.get(name)?;
-        (since.elapsed() < ttl).then(|| Arc::clone(blob))
+    /// The backup that was asked for within the ttl.
+    fn known(&self, name: &SecretName, ttl: Duration) -> Option<Made> {
+        self.0.lock().peek(name).filter(|made| made.asked.elapsed() < ttl).cloned()
     }
 
-    fn keep(&self, name: &SecretName, blob: &Arc<SecretBytes>) {
-        let mut blobs = self.0.lock();
-        let oldest = || blobs.iter().min_by_key(|(_, (since, _))| *since).map(|(name, _)| name.clone());
-        if let Some(oldest) = oldest().filter(|_| blobs.len() >= BLOBS) {
-            blobs.remove(&oldest);
+    fn begin(&self, name: &SecretName) -> Made {
+        let made = Made { asked: Instant::now(), blob: Arc::default() };
+        self.0.lock().put(name.clone(), made.clone());
+        made
+    }
+
+    /// Lets the oldest go: those past the ttl, and what is too much.
+    fn sweep(&self, ttl: Duration) {
+        let mut all = self.0.lock();
+        let mut bytes: usize = all.iter().map(|(_, made)| made.len()).sum();
+        while let Some((_, oldest)) = all.peek_lru()
+            && (oldest.asked.elapsed() >= ttl || bytes > BLOBS_BYTES)
+        {
+            bytes -= all.pop_lru().map_or(0, |(_, made)| made.len());
         }
-        blobs.insert(name.clone(), (Instant::now(), Arc::clone(blob)));
     }
 
     pub(super) fn forget(&self, name: &SecretName) {
-        self.0.lock().remove(name);
+        self.0.lock().pop(name);
     }
 
     pub(super) fn clear(&self) {
@@ -140,14 +167,34 @@ fn too_large() -> FsError {
 }
 
 impl<V: Vault> Fs<V> {
-    /// All versions in one blob: a new backup, or the one of a moment ago.
+    /// All versions in one blob: a new backup, or the one of a moment ago. All who ask at once share one.
     pub(super) async fn backup(&self, name: &SecretName) -> Result<Arc<SecretBytes>, FsError> {
-        if let Some(blob) = self.work.blobs.known(name, self.settings.ttl) {
-            return Ok(blob);
+        let ttl = self.settings.ttl;
+        let made = self.work.blobs.known(name, ttl).unwrap_or_else(|| self.work.blobs.begin(name));
+        let blob = made.blob.get_or_try_init(async || {
+            let blob = self.vault.backup(name).await?;
+            blob.map(Arc::new).ok_or(FsError::NotFound)
+        });
+        let blob = blob.await.map(Arc::clone);
+        self.work.blobs.sweep(ttl);
+        blob
+    }
+
+    /// What `stat` shows of a backup. Its size takes making it.
+    pub(super) async fn stat_backup(self: &Arc<Self>, name: &SecretName) -> Result<Shown, FsError> {
+        let node = Node::Backup(name.clone());
+        if self.work.blobs.known(name, self.settings.ttl).is_none() {
+            self.size_was_missing(&node);
         }
-        let blob = self.vault.backup(name).await?.map(Arc::new).ok_or(FsError::NotFound)?;
-        self.work.blobs.keep(name, &blob);
-        Ok(blob)
+        let size = match self.backup(name).await {
+            Ok(blob) => blob.len() as u64,
+            Err(error) if error.is_definite() => 0, // refused: there is nothing to read
+            Err(error) => return Err(error),
+        };
+        let item = self.vault.known_item(name).and_then(|known| known.answer);
+        let mounted_at = self.settings.mounted_at;
+        let times = item.map_or((mounted_at, mounted_at), |item| times(&item.properties));
+        Ok(self.plain(&node, times, size))
     }
 
     /// Opens a new file in `backups/`; its place and its handle.
@@ -173,6 +220,7 @@ impl<V: Vault> Fs<V> {
         let restored = self.on_the_wire(async move { fs.vault.restore(&blob).await }).await.map_err(restore_error)?;
         self.work.deleted.back_again(&restored.name);
         let name = restored.name.clone();
+        self.made_elsewhere(&name); // it comes with its own past, whatever was to be new here
         self.settle(&name, Way::Recovering(Arc::new(restored))).await;
         Ok(())
     }

@@ -21,21 +21,21 @@ impl Brake {
     /// # Errors
     /// When there have been as many as the limit allows.
     pub(super) fn count(&self, limit: usize) -> Result<(), FsError> {
-        self.check(limit)?;
+        self.check(limit, 0)?;
         self.0.lock().push_back(Instant::now());
         Ok(())
     }
 
-    /// Whether another one would be let through.
+    /// Whether another one would be let through, after so many that are still to come.
     ///
     /// # Errors
     /// When there have been as many as the limit allows.
-    pub(super) fn check(&self, limit: usize) -> Result<(), FsError> {
+    pub(super) fn check(&self, limit: usize, to_come: usize) -> Result<(), FsError> {
         let mut deletions = self.0.lock();
         while deletions.front().is_some_and(|deletion| deletion.elapsed() >= PERIOD) {
             deletions.pop_front();
         }
-        if deletions.len() < limit {
+        if deletions.len() + to_come < limit {
             return Ok(());
         }
         Err(FsError::NotPermitted(

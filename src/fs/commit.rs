@@ -12,6 +12,7 @@ use super::draft::{Base, Draft};
 use super::encoding::{self, Encoding};
 use super::scratch::ScratchFile;
 use super::{Fs, FsError};
+use crate::tree::Node;
 use crate::vault::{
     Changes, Item, NewSecret, Properties, Secret, SecretBytes, SecretName, Vault, VaultError, VaultErrorKind, VersionId,
 };
@@ -78,7 +79,7 @@ impl<V: Vault> Fs<V> {
     ) -> Result<Arc<Secret>, FsError> {
         let lock = self.work.locks.of(name);
         let _one_at_a_time = lock.lock().await;
-        let copy = draft.lock().copy();
+        let copy = draft.lock().copy()?;
         let version = self.commit(name, &copy.bytes, copy.base).await?;
         draft.lock().saved(&copy, version.version);
         Ok(version)
@@ -127,6 +128,10 @@ impl<V: Vault> Fs<V> {
         let (text, tags) = self.encoded(bytes, tags)?;
         let committed = match &newest {
             Newest::Whole(secret) if same(secret, bytes, &text) => self.adopt(secret, &joined).await?,
+            Newest::Whole(_) | Newest::WithoutValue(_) if base == Base::New => {
+                self.made_elsewhere(name);
+                return Err(FsError::Stale("somebody has made this secret meanwhile: read it, and write again".into()));
+            }
             Newest::None | Newest::Whole(_) | Newest::WithoutValue(_) => {
                 let content_type = newest.properties().and_then(|properties| properties.content_type.as_deref());
                 let new = NewSecret {
@@ -140,14 +145,19 @@ impl<V: Vault> Fs<V> {
                 self.put(&spelled, newest.version(), new).await?
             }
         };
+        self.is_written_now(name);
+        Ok(committed)
+    }
+
+    /// The vault has the value: nothing of it is under way here any more.
+    pub(super) fn is_written_now(&self, name: &SecretName) {
         self.work.desk(name, |desk| {
             desk.pending = None;
             desk.hidden = None;
             desk.joined = Changes::default();
         });
-        self.work.refusals.forget(&crate::tree::Node::Current(name.clone()));
+        self.work.refusals.forget(&Node::Current(name.clone()));
         self.work.blobs.forget(name);
-        Ok(committed)
     }
 
     /// A secret that is being deleted or recovered takes no write; `--on-deleted recover` waits for it.
@@ -232,7 +242,14 @@ impl<V: Vault> Fs<V> {
 
     async fn set(self: &Arc<Self>, name: &SecretName, new: NewSecret) -> Result<Arc<Secret>, VaultError> {
         let (fs, name) = (Arc::clone(self), name.clone());
-        self.on_the_wire(async move { fs.vault.set(&name, new).await }).await
+        let call = async move {
+            let set = fs.vault.set(&name, new).await;
+            if set.is_ok() {
+                fs.is_written_now(&name); // here, since past the deadline nobody waits for this
+            }
+            set
+        };
+        self.on_the_wire(call).await
     }
 }
 

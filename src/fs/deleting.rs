@@ -21,7 +21,7 @@ impl<V: Vault> Fs<V> {
     /// again.
     pub(super) fn unlink_current(self: &Arc<Self>, name: &SecretName, caller: &Caller) -> Result<(), FsError> {
         self.work.settling.check(name)?;
-        self.work.brake.check(self.settings.writing.delete_limit)?;
+        self.work.brake.check(self.settings.writing.delete_limit, self.unlinked().len())?;
         self.refuse_managed(name)?;
         let since = Instant::now();
         let is_pending = self.work.desk(name, |desk| {

@@ -148,6 +148,11 @@ impl Desk {
         nothing && self.scratch.is_empty() && self.writers.is_empty() && self.authors.is_empty()
     }
 
+    /// The scratch file of this number, if it still has a name.
+    pub(super) fn scratch_file(&self, number: FileNumber) -> Option<Arc<ScratchFile>> {
+        self.scratch.values().find(|file| file.number == number).cloned()
+    }
+
     /// Whether `current` can be seen.
     pub(super) fn shows_current(&self) -> bool {
         self.hidden.is_none() && (self.pending.is_none() || !self.writers.is_empty())

@@ -1,5 +1,7 @@
 //! What one open file is going to write: the value as it will be.
 
+use std::ops::Range;
+
 use super::FsError;
 use super::encoding::{UNITS_MAX, too_large, units};
 use super::scratch::no_memory;
@@ -21,6 +23,9 @@ pub(super) struct Draft {
     tried: u64,
     /// Its writer was killed: nothing of it counts.
     abandoned: bool,
+    /// What a refused write was to fill. Whoever goes on all the same, as many programs do, must not have
+    /// what is left take the place of a whole value.
+    missing: Option<Range<usize>>,
 }
 
 /// What the draft started from.
@@ -31,6 +36,8 @@ pub(super) enum Base {
     Unread,
     /// From nothing: the whole value is written anew.
     Nothing,
+    /// From nothing, since there was no such secret.
+    New,
     /// From this version, of which parts stay.
     Version(VersionId),
 }
@@ -46,6 +53,11 @@ impl Draft {
     /// A draft that starts from nothing.
     pub(super) fn empty() -> Draft {
         Draft { base: Base::Nothing, ..Draft::default() }
+    }
+
+    /// A draft for a secret that is to be made, and that is to be nobody else's.
+    pub(super) fn new_secret() -> Draft {
+        Draft { base: Base::New, ..Draft::default() }
     }
 
     /// Whether it has to be filled with the newest version's bytes before it can be changed in part.
@@ -72,13 +84,22 @@ impl Draft {
 
     pub(super) fn write(&mut self, offset: u64, bytes: &[u8], append: bool) -> Result<(), FsError> {
         let offset = if append { self.bytes.len() } else { usize::try_from(offset).unwrap_or(usize::MAX) };
-        let end = offset.saturating_add(bytes.len());
-        if end > BYTES_MAX || end > UNITS_MAX && self.units_with(offset, bytes) > UNITS_MAX {
-            return Err(too_large());
+        let range = offset..offset.saturating_add(bytes.len());
+        if let Err(error) = self.put(&range, bytes) {
+            let missing = self.missing.get_or_insert(range.clone());
+            *missing = missing.start.min(range.start)..missing.end.max(range.end);
+            return Err(error);
         }
-        self.bytes.write_at(offset, bytes).map_err(|_| no_memory())?;
+        self.missing.take_if(|missing| range.start <= missing.start && missing.end <= range.end);
         self.changes += 1;
         Ok(())
+    }
+
+    fn put(&mut self, range: &Range<usize>, bytes: &[u8]) -> Result<(), FsError> {
+        if range.end > BYTES_MAX || range.end > UNITS_MAX && self.units_with(range.start, bytes) > UNITS_MAX {
+            return Err(too_large());
+        }
+        self.bytes.write_at(range.start, bytes).map_err(|_| no_memory())
     }
 
     fn units_with(&self, offset: usize, bytes: &[u8]) -> usize {
@@ -100,6 +121,7 @@ impl Draft {
         if size == 0 {
             self.base = Base::Nothing;
         }
+        self.missing.take_if(|missing| size <= missing.start);
         self.changes += 1;
         Ok(())
     }
@@ -107,6 +129,12 @@ impl Draft {
     /// Whether something has been written that is not in the vault.
     pub(super) fn is_unsaved(&self) -> bool {
         self.changes != self.saved && !self.abandoned
+    }
+
+    /// Whether everything that has been written is in the vault, where others may have written since. A file
+    /// stays open for as long as it is mapped, long after its last close.
+    pub(super) fn is_saved(&self) -> bool {
+        self.changes > 0 && self.changes == self.saved
     }
 
     /// Whether something has been written that no commit has been tried with. What its writer has been told
@@ -119,15 +147,20 @@ impl Draft {
         self.abandoned = true;
     }
 
-    pub(super) fn copy(&mut self) -> Copy {
+    /// # Errors
+    /// Where a write has been refused and never made up for.
+    pub(super) fn copy(&mut self) -> Result<Copy, FsError> {
         self.tried = self.changes;
-        Copy { bytes: self.bytes.to_bytes(), base: self.base, changes: self.changes }
+        match self.missing {
+            Some(_) => Err(too_large()),
+            None => Ok(Copy { bytes: self.bytes.to_bytes(), base: self.base, changes: self.changes }),
+        }
     }
 
     /// A copy has become a version.
     pub(super) fn saved(&mut self, copy: &Copy, version: VersionId) {
         self.saved = copy.changes;
-        if let Base::Version(_) = self.base {
+        if matches!(self.base, Base::Version(_) | Base::New) {
             self.base = Base::Version(version);
         }
     }
@@ -145,11 +178,11 @@ mod tests {
     fn what_is_written_during_a_commit_is_still_unsaved() {
         let mut draft = Draft::empty();
         draft.write(0, b"a", false).unwrap();
-        let copy = draft.copy();
+        let copy = draft.copy().unwrap();
         draft.write(1, b"b", false).unwrap();
         draft.saved(&copy, version(1));
         assert!(draft.is_unsaved() && draft.is_untried());
-        let copy = draft.copy();
+        let copy = draft.copy().unwrap();
         draft.saved(&copy, version(2));
         assert!(!draft.is_unsaved());
     }
@@ -160,9 +193,30 @@ mod tests {
         draft.start_from(Some(version(1)), b"old").unwrap();
         draft.write(0, b" and new", true).unwrap();
         assert_eq!(draft.expose(), b"old and new");
-        assert_eq!(draft.copy().base, Base::Version(version(1)));
+        assert_eq!(draft.copy().unwrap().base, Base::Version(version(1)));
         draft.resize(0).unwrap();
-        assert_eq!(draft.copy().base, Base::Nothing);
+        assert_eq!(draft.copy().unwrap().base, Base::Nothing);
+    }
+
+    #[test]
+    fn what_a_refused_write_leaves_is_no_value_until_it_is_made_up_for() {
+        let torn = || {
+            let mut draft = Draft::empty();
+            draft.write(0, &vec![b'a'; UNITS_MAX - 1], false).unwrap();
+            draft.write(0, b"bc", true).unwrap_err();
+            draft.write(0, b"d", true).unwrap();
+            draft
+        };
+        assert_eq!(torn().copy().err().map(|error| error.errno()), Some(libc::EFBIG));
+        for size in [0, UNITS_MAX as u64 - 1] {
+            let mut draft = torn();
+            draft.resize(size).unwrap();
+            assert!(draft.copy().is_ok(), "{size}");
+        }
+        let mut draft = Draft::empty();
+        draft.write(UNITS_MAX as u64 - 1, b"ab", false).unwrap_err();
+        draft.write(UNITS_MAX as u64 - 1, "é".as_bytes(), false).unwrap();
+        assert!(draft.copy().is_ok(), "all of it has been written after all");
     }
 
     #[test]

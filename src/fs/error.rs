@@ -12,6 +12,8 @@ use crate::vault::{Denial, Invalid, VaultError, VaultErrorKind};
 pub enum FsError {
     /// There is no such place.
     NotFound,
+    /// A name longer than any here.
+    NameTooLong,
     /// A directory where a file is meant.
     IsADirectory,
     /// The mount is read-only.
@@ -60,6 +62,7 @@ impl FsError {
     pub fn errno(&self) -> i32 {
         match self {
             FsError::NotFound => libc::ENOENT,
+            FsError::NameTooLong => libc::ENAMETOOLONG,
             FsError::IsADirectory => libc::EISDIR,
             FsError::ReadOnly => libc::EROFS,
             FsError::BadHandle => libc::EBADF,
@@ -89,7 +92,8 @@ impl FsError {
     /// How loud it is in the log. What ordinary programs cause by looking around is quiet.
     pub fn level(&self) -> Level {
         match self {
-            FsError::NotFound | FsError::IsADirectory | FsError::Interrupted | FsError::ReadOnly => Level::DEBUG,
+            FsError::NotFound | FsError::NameTooLong | FsError::IsADirectory => Level::DEBUG,
+            FsError::Interrupted | FsError::ReadOnly => Level::DEBUG,
             FsError::NotPermitted(_) | FsError::Exists(_) | FsError::Busy(_) | FsError::NotEmpty(_) => Level::DEBUG,
             FsError::Invalid(_) | FsError::NoAttribute | FsError::ForeignAttribute | FsError::Unsupported(_) => {
                 Level::DEBUG
@@ -138,6 +142,7 @@ impl fmt::Display for FsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FsError::NotFound => f.write_str("there is no such file"),
+            FsError::NameTooLong => f.write_str("a name has at most 255 bytes"),
             FsError::IsADirectory => f.write_str("this is a directory"),
             FsError::ReadOnly => f.write_str("this mount is read-only"),
             FsError::BadHandle => f.write_str("the handle is not open: please report it"),

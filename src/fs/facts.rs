@@ -71,10 +71,10 @@ impl<V: Vault> Fs<V> {
     /// name. Where none does, one request decides, which is one that an open or `ls` would need as well.
     pub(super) async fn for_lookup(self: &Arc<Self>, node: &Node) -> Result<Facts, FsError> {
         if let Some(facts) = self.known_now(node) {
-            return facts;
+            return facts.map(|facts| self.unless_written(node, facts));
         }
         match tokio::time::timeout(LOOKUP_LIMIT, self.asked(node)).await {
-            Ok(facts) => facts,
+            Ok(facts) => facts.map(|facts| self.unless_written(node, facts)),
             // Nobody knows yet. The name is let through unseen and kept by nobody; the open or stat
             // behind it waits for the same request, and tells the truth.
             Err(_) => Ok(Facts::UNKNOWN),
@@ -228,7 +228,20 @@ impl<V: Vault> Fs<V> {
 
     /// The same where nothing need be known: the entry that a directory always has.
     pub(super) fn known_or_unknown(&self, node: &Node) -> Facts {
-        self.known_now(node).and_then(Result::ok).unwrap_or(Facts::UNKNOWN)
+        let known = self.known_now(node).and_then(Result::ok).unwrap_or(Facts::UNKNOWN);
+        self.unless_written(node, known)
+    }
+
+    /// While a file is being written, the kernel has the size that its writer was told, and nobody who looks
+    /// for the name takes that away.
+    fn unless_written(&self, node: &Node, facts: Facts) -> Facts {
+        let is_written = match node {
+            Node::Current(name) if self.settings.writing.writable => {
+                self.work.desk(name, |desk| !desk.writers.is_empty())
+            }
+            _ => false,
+        };
+        if is_written { Facts { size: None, ..facts } } else { facts }
     }
 
     fn fixed_facts(&self) -> Facts {
@@ -276,6 +289,7 @@ pub(super) fn item_facts(node: &Node, item: &Item, fresh_for: Duration) -> Facts
     Facts { times: times(&item.properties), size, name: Some(item.name.clone()), fresh_for }
 }
 
-fn times(properties: &Properties) -> (i64, i64) {
+/// When the content, and when anything, last changed; unix seconds.
+pub(super) fn times(properties: &Properties) -> (i64, i64) {
     (properties.created_on, properties.updated_on)
 }

@@ -4,6 +4,7 @@
 //! under way with each secret, and the one errno table. Refuses to know of HTTP or of the kernel's wire
 //! format: it can be driven without a kernel.
 
+mod altering;
 mod answer;
 mod backups;
 mod brake;
@@ -26,6 +27,7 @@ mod overlay;
 mod properties;
 mod refreshing;
 mod refusals;
+mod renaming;
 mod scratch;
 mod settling;
 mod sizes;

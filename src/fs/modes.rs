@@ -65,9 +65,7 @@ impl<V: Vault> Fs<V> {
     fn set_modes(&self, node: &Node, new: &NewAttributes, caller: &Caller) -> Result<(), FsError> {
         match node {
             Node::Scratch(secret, number) => {
-                let file =
-                    self.work.desk(secret, |desk| desk.scratch.values().find(|file| file.number == *number).cloned());
-                let Some(file) = file.or_else(|| self.open_scratch_file(*number)) else { return Ok(()) };
+                let file = self.scratch_file(secret, *number)?;
                 let mut content = file.content.lock();
                 if let Some(mode) = new.mode {
                     content.mode = u16::try_from(mode & 0o777).unwrap_or(content.mode);
@@ -124,9 +122,7 @@ impl<V: Vault> Fs<V> {
         match node {
             Node::Current(secret) => self.truncate_current(secret.clone(), size),
             Node::Scratch(secret, number) => {
-                let file =
-                    self.work.desk(secret, |desk| desk.scratch.values().find(|file| file.number == *number).cloned());
-                let file = file.or_else(|| self.open_scratch_file(*number)).ok_or(FsError::NotFound);
+                let file = self.scratch_file(secret, *number);
                 Answer::Now(file.and_then(|file| file.content.lock().resize(size, super::now_unix())))
             }
             _ => Answer::refused(FsError::NotPermitted("only `current` can be cut to a length".into())),

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use super::answer::Answer;
 use super::caller::Caller;
+use super::desk::Pending;
+use super::facts::times;
 use super::scratch::ScratchFile;
 use super::settling::Way;
 use super::{Fs, FsError, Shown, deleted};
-use crate::tree::{Attributes, Node};
-use crate::vault::{Item, Properties, SecretName, Vault};
+use crate::tree::{Attributes, FILE_NAME_MAX, Node};
+use crate::vault::{Changes, Item, SecretName, Vault};
 
 /// What a directory has over the vault's own listing.
 #[derive(Default)]
@@ -38,6 +40,9 @@ impl<V: Vault> Fs<V> {
     /// Finds a name in a directory (LOOKUP). A place that is found counts as told to the kernel.
     pub fn find(self: &Arc<Self>, parent: u64, name: &OsStr) -> Answer<Shown> {
         let Some(directory) = self.node(parent) else { return Answer::refused(FsError::NotFound) };
+        if name.len() > FILE_NAME_MAX as usize {
+            return Answer::refused(FsError::NameTooLong); // whatever is to be done with it begins here
+        }
         if let Some(found) = self.found_here(&directory, name) {
             return Answer::Now(found.map(|(node, shown)| self.told_of(&node, shown)));
         }
@@ -64,6 +69,9 @@ impl<V: Vault> Fs<V> {
     pub fn stat(self: &Arc<Self>, inode: u64, caller: impl FnOnce() -> Caller) -> Answer<Shown> {
         let Some(node) = self.node(inode) else { return Answer::refused(FsError::NotFound) };
         if let Some(shown) = self.stat_here(&node, caller) {
+            if let Ok(shown) = &shown {
+                self.inodes.lock().tell(inode, shown.attributes.size);
+            }
             return Answer::Now(shown);
         }
         let fs = Arc::clone(self);
@@ -71,17 +79,7 @@ impl<V: Vault> Fs<V> {
             Node::DeletedSecret(_) | Node::DeletedProperties(_) => {
                 Answer::of(async move { fs.stat_deleted(&node).await })
             }
-            Node::Backup(name) => Answer::of(async move {
-                let size = match fs.backup(&name).await {
-                    Ok(blob) => blob.len() as u64,
-                    Err(error) if error.is_definite() => 0, // refused: there is nothing to read
-                    Err(error) => return Err(error),
-                };
-                let item = fs.vault.known_item(&name).and_then(|known| known.answer);
-                let times =
-                    item.map_or((fs.settings.mounted_at, fs.settings.mounted_at), |item| times(&item.properties));
-                Ok(fs.plain(&Node::Backup(name), times, size))
-            }),
+            Node::Backup(name) => Answer::of(async move { fs.stat_backup(&name).await }),
             _ => self.getattr(inode),
         }
     }
@@ -98,7 +96,7 @@ impl<V: Vault> Fs<V> {
                     Some(Way::Deleting(_)) => Some(Err(FsError::NotFound)),
                     Some(Way::Recovering(item)) => Some(Ok(self.of_item(&node, &item))),
                     Some(Way::Purging) | None => {
-                        let pending = self.work.desk(&name, |desk| desk.pending.clone())?;
+                        let pending = self.pending(&name)?;
                         let made = (pending.made_at, pending.made_at);
                         let shown = self.plain(&node, made, 0);
                         Some(if *directory == Node::Secrets { Ok((node, shown)) } else { Err(FsError::NotFound) })
@@ -115,11 +113,26 @@ impl<V: Vault> Fs<V> {
         }
     }
 
+    /// What a name is to be here; nothing any more once the vault turns out to have a secret of that name.
+    fn pending(&self, name: &SecretName) -> Option<Pending> {
+        let pending = self.work.desk(name, |desk| desk.pending.clone())?;
+        if self.vault.known_item(name).is_some_and(|known| known.answer.is_some()) {
+            self.made_elsewhere(name);
+            return None;
+        }
+        Some(pending)
+    }
+
+    /// Somebody else has made the secret that was to be new here.
+    pub(super) fn made_elsewhere(&self, name: &SecretName) {
+        self.work.desk(name, |desk| (desk.pending, desk.joined) = (None, Changes::default()));
+    }
+
     fn found_in_secret(&self, secret: &SecretName, name: &str) -> Option<Result<(Node, Shown), FsError>> {
         let node = Node::Secret(secret.clone()).child(OsStr::new(name));
-        let (scratch, pending, shows_current) = self
-            .work
-            .desk(secret, |desk| (desk.scratch.get(name).cloned(), desk.pending.clone(), desk.shows_current()));
+        let pending = self.pending(secret);
+        let (scratch, shows_current) =
+            self.work.desk(secret, |desk| (desk.scratch.get(name).cloned(), desk.shows_current()));
         if let Some(file) = scratch {
             return Some(Ok(self.of_scratch(secret, &file)));
         }
@@ -144,11 +157,7 @@ impl<V: Vault> Fs<V> {
     fn stat_here(&self, node: &Node, caller: impl FnOnce() -> Caller) -> Option<Result<Shown, FsError>> {
         match node {
             Node::Scratch(secret, number) => {
-                let find = |file: &&Arc<ScratchFile>| file.number == *number;
-                let file = self.work.desk(secret, |desk| desk.scratch.values().find(find).cloned());
-                // An unlinked one lives on in whoever has it open.
-                let file = file.or_else(|| self.open_scratch_file(*number));
-                Some(file.ok_or(FsError::NotFound).map(|file| self.of_scratch(secret, &file).1))
+                Some(self.scratch_file(secret, *number).map(|file| self.of_scratch(secret, &file).1))
             }
             Node::Restoring(number) => {
                 let mut files = self.work.restores.names().into_iter().map(|(_, file)| file);
@@ -159,7 +168,8 @@ impl<V: Vault> Fs<V> {
                 Some(Ok(self.plain(node, (self.settings.mounted_at, self.settings.mounted_at), 0)))
             }
             Node::Secret(secret) | Node::Current(secret) => {
-                let (writers, pending) = self.work.desk(secret, |desk| (desk.writers.clone(), desk.pending.clone()));
+                let pending = self.pending(secret);
+                let writers = self.work.desk(secret, |desk| desk.writers.clone());
                 let written = if writers.is_empty() {
                     None
                 } else {
@@ -201,8 +211,9 @@ impl<V: Vault> Fs<V> {
                 }
             }
             Node::Secret(secret) => {
+                let is_pending = self.pending(secret).is_some();
                 let scratch = self.work.desk(secret, |desk| {
-                    overlay.alone = desk.pending.is_some() || desk.is_unlinked();
+                    overlay.alone = is_pending || desk.is_unlinked();
                     overlay.without_current = !desk.shows_current();
                     desk.scratch.iter().map(|(name, file)| (name.clone(), Arc::clone(file))).collect::<Vec<_>>()
                 });
@@ -232,9 +243,10 @@ impl<V: Vault> Fs<V> {
         }
         if *directory == Node::Secrets {
             let desks = self.work.desks.lock();
-            let pending = desks.values().filter_map(|desk| desk.pending.clone()).collect::<Vec<_>>();
+            let names = desks.iter().filter(|(_, desk)| desk.pending.is_some()).map(|(name, _)| name.clone());
+            let names = names.collect::<Vec<_>>();
             drop(desks);
-            for pending in pending {
+            for pending in names.iter().filter_map(|name| self.pending(name)) {
                 let node = Node::Secret(pending.name.clone());
                 let shown = self.plain(&node, (pending.made_at, pending.made_at), 0);
                 overlay.added.push((pending.name.to_string(), node, shown));
@@ -270,10 +282,14 @@ impl<V: Vault> Fs<V> {
 
     pub(super) fn of_scratch(&self, secret: &SecretName, file: &ScratchFile) -> (Node, Shown) {
         let node = Node::Scratch(secret.clone(), file.number);
+        let is_named = self.work.desk(secret, |desk| desk.scratch_file(file.number).is_some());
         let content = file.content.lock();
         let mut shown = self.plain(&node, (content.modified, content.modified), content.bytes.len() as u64);
         let attributes = &mut shown.attributes;
-        (attributes.mode, attributes.uid, attributes.gid) = (content.mode, content.uid, content.gid);
+        // It may hold what is to be the value: others see no more of it than of that.
+        let mode = content.mode & (0o700 | self.settings.ownership.file_mode);
+        (attributes.mode, attributes.uid, attributes.gid) = (mode, content.uid, content.gid);
+        attributes.links = u32::from(is_named || content.placed);
         (node, shown)
     }
 
@@ -289,8 +305,4 @@ impl<V: Vault> Fs<V> {
         self.inodes.lock().remember(node, shown.attributes.inode, shown.attributes.size);
         shown
     }
-}
-
-fn times(properties: &Properties) -> (i64, i64) {
-    (properties.created_on, properties.updated_on)
 }

@@ -43,7 +43,11 @@ impl<V: Vault> Fs<V> {
     pub fn refused(&self, inode: u64, name: Option<&OsStr>, error: &FsError) {
         match error {
             // Programs that look around cause these, and nobody asks why.
-            FsError::NotFound | FsError::NoAttribute | FsError::Interrupted | FsError::IsADirectory => return,
+            FsError::NotFound
+            | FsError::NameTooLong
+            | FsError::NoAttribute
+            | FsError::Interrupted
+            | FsError::IsADirectory => return,
             FsError::BadHandle | FsError::ReadOnly | FsError::ForeignAttribute => return,
             FsError::TimedOut | FsError::Broken | FsError::NotPermitted(_) | FsError::Exists(_) => {}
             FsError::Busy(_) | FsError::Stale(_) | FsError::TooLarge(_) | FsError::NotText => {}

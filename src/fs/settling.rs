@@ -128,8 +128,14 @@ impl<V: Vault> Fs<V> {
         }
     }
 
-    /// Waits for whatever is not finished at a place, or below it (FSYNCDIR): what a poller's wait is.
+    /// Waits for whatever is not finished at a place, or below it (FSYNCDIR). The kernel lets nobody else
+    /// into the directory meanwhile.
     pub fn fsyncdir(self: &Arc<Self>, inode: u64) -> Answer<()> {
+        self.once_settled(inode, ())
+    }
+
+    /// Gives a value when whatever is not finished at a place, or below it, is: what a poller's wait is.
+    pub(super) fn once_settled<T: Send + 'static>(self: &Arc<Self>, inode: u64, value: T) -> Answer<T> {
         let names = match self.node(inode) {
             Some(Node::Root | Node::Secrets | Node::Deleted | Node::Values | Node::Backups) => {
                 self.work.settling.all().into_iter().map(|(name, _)| name).chain(self.unlinked()).collect()
@@ -146,7 +152,7 @@ impl<V: Vault> Fs<V> {
             for name in &names {
                 fs.work.settling.wait(name, deadline.saturating_duration_since(Instant::now())).await?;
             }
-            Ok(())
+            Ok(value)
         };
         match Answer::of(waiting) {
             Answer::Later(work) => Answer::Settling(work),

@@ -13,11 +13,11 @@ use lru::LruCache;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::Fs;
+use super::{Fs, FsError};
 use crate::tree::Node;
-use crate::vault::{Vault, VaultError};
+use crate::vault::Vault;
 
-/// Gets under way at once.
+/// Requests under way at once.
 const PARALLEL: usize = 16;
 /// Directories whose last listing is remembered.
 const DIRECTORIES: NonZeroUsize = NonZeroUsize::MIN.saturating_add(31);
@@ -39,22 +39,22 @@ impl Sizes {
         self.0.lock().put(directory.clone(), (Instant::now(), 0));
     }
 
-    /// Notes a miss; true for the second one since the listing.
-    fn missed(&self, directory: &Node) -> bool {
+    /// Notes a miss, and gives how many there have been since the listing: 0 where that was too long ago.
+    pub(super) fn missed(&self, directory: &Node) -> u32 {
         let mut directories = self.0.lock();
         let Some((listed, misses)) = directories.get_mut(directory) else {
-            return false;
+            return 0;
         };
         *misses += 1;
-        *misses == 2 && listed.elapsed() < WINDOW
+        if listed.elapsed() < WINDOW { *misses } else { 0 }
     }
 }
 
 impl<V: Vault> Fs<V> {
-    /// A `stat` has to fetch a value.
+    /// A `stat` has to fetch a value, or have a backup made.
     pub(super) fn size_was_missing(self: &Arc<Self>, node: &Node) {
         let directory = node.parent();
-        if self.sizes.missed(&directory) {
+        if self.sizes.missed(&directory) == 2 {
             let fs = Arc::clone(self);
             tokio::spawn(async move { fs.fetch_sizes(&directory).await });
         }
@@ -62,24 +62,28 @@ impl<V: Vault> Fs<V> {
 
     /// Fetches what a directory's files hold, until the vault has trouble: what fails is asked for,
     /// and reported, when its own turn comes.
-    async fn fetch_sizes(&self, directory: &Node) -> Result<(), VaultError> {
+    async fn fetch_sizes(&self, directory: &Node) -> Result<(), FsError> {
         let pages = match directory {
-            Node::Values => self.vault.secrets(),
+            Node::Values | Node::Backups => self.vault.secrets(),
             Node::Secret(name) => self.vault.versions(name),
             Node::Root | Node::Secrets => return Ok(()),
             Node::Current(_) | Node::Version(..) | Node::Properties(_) | Node::Value(_) => return Ok(()),
             Node::Deleted | Node::DeletedSecret(_) | Node::DeletedProperties(_) => return Ok(()),
-            // A backup is much to fetch for a size.
-            Node::Backups | Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => return Ok(()),
+            Node::Backup(_) | Node::Scratch(..) | Node::Restoring(_) => return Ok(()),
         };
         pages
+            .map_err(FsError::from)
             .map_ok(|page| futures_util::stream::iter(page.to_vec()).map(Ok))
             .try_flatten()
             .try_filter(|item| std::future::ready(item.properties.enabled))
             .try_for_each_concurrent(PARALLEL, |item| async move {
-                match self.vault.get(&item.name, item.version).await {
+                let fetched = match directory {
+                    Node::Backups => self.backup(&item.name).await.map(drop),
+                    _ => self.vault.get(&item.name, item.version).await.map(drop).map_err(FsError::from),
+                };
+                match fetched {
                     Err(error) if !error.is_definite() => Err(error),
-                    Ok(_) | Err(_) => Ok(()),
+                    Ok(()) | Err(_) => Ok(()),
                 }
             })
             .await

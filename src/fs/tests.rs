@@ -11,6 +11,9 @@ use crate::tree::{FileKind, Ownership, ROOT_INODE};
 use crate::vault::double::Double;
 use crate::vault::{VaultError, VaultErrorKind};
 
+mod changing;
+mod writing;
+
 type Tree = Arc<Fs<Cached<Double>>>;
 
 fn tree(secrets: &[(&str, &str)]) -> (Double, Tree) {

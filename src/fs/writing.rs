@@ -1,8 +1,10 @@
 //! Files that are open for writing: each has a buffer of its own, and a moment at which it counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::answer::{Answer, Done};
@@ -13,6 +15,9 @@ use super::scratch::ScratchFile;
 use super::{Fs, FsError, encoding, now_unix};
 use crate::tree::Node;
 use crate::vault::{SecretName, Vault};
+
+/// A look at a process's descriptors takes no longer, or is not worth waiting for.
+const LOOK_FOR: Duration = Duration::from_secs(1);
 
 /// A file that was opened through the writing side.
 pub(super) struct Writer {
@@ -50,7 +55,7 @@ impl Writer {
         match &self.target {
             Target::Current(_, draft) => {
                 let draft = draft.lock();
-                (!draft.is_unread()).then(|| draft.len())
+                (!draft.is_unread() && !draft.is_saved()).then(|| draft.len())
             }
             Target::Scratch(_, file) => Some(file.content.lock().bytes.len() as u64),
             Target::Restore(file) => Some(file.len()),
@@ -80,9 +85,8 @@ impl<V: Vault> Fs<V> {
                 self.open_current(&name, truncated, caller)
             }
             Node::Scratch(name, number) => {
-                let find = |file: &&Arc<ScratchFile>| file.number == number;
-                let file = self.work.desk(&name, |desk| desk.scratch.values().find(find).cloned());
-                self.open_scratch(&name, file.ok_or(FsError::NotFound)?, truncated, caller)
+                let file = self.scratch_file(&name, number)?;
+                self.open_scratch(&name, file, truncated, caller)
             }
             Node::Backup(name) => Ok(self.open_restore(name.as_str(), caller).1),
             Node::Restoring(number) => self.reopen_restore(number, caller),
@@ -100,12 +104,21 @@ impl<V: Vault> Fs<V> {
         }
     }
 
-    pub(super) fn open_current(&self, name: &SecretName, truncated: bool, caller: &Caller) -> Result<u64, FsError> {
+    pub(super) fn open_current(
+        self: &Arc<Self>,
+        name: &SecretName,
+        truncated: bool,
+        caller: &Caller,
+    ) -> Result<u64, FsError> {
         if !self.waits_for_recovery(name) {
             self.work.settling.check(name)?;
         }
-        let is_new = self.work.desk(name, |desk| desk.pending.is_some() || desk.hidden.is_some());
-        let draft = if truncated || is_new { Draft::empty() } else { Draft::default() };
+        let (is_new, is_away) = self.work.desk(name, |desk| (desk.pending.is_some(), desk.hidden.is_some()));
+        let draft = match (truncated || is_away, is_new) {
+            (true, _) => Draft::empty(),
+            (false, true) => Draft::new_secret(),
+            (false, false) => Draft::default(),
+        };
         let target = Target::Current(name.clone(), Mutex::new(draft));
         let (handle, writer) = self.work.writers.0.open_shared(Writer::new(target, caller.process));
         self.work.desk(name, |desk| {
@@ -113,6 +126,7 @@ impl<V: Vault> Fs<V> {
             desk.signed_by(caller.process);
             desk.writers.push(writer);
         });
+        self.keep_house();
         Ok(handle)
     }
 
@@ -223,8 +237,14 @@ impl<V: Vault> Fs<V> {
     }
 
     /// A process has closed one of its descriptors of the file (FLUSH). If it is the one that opened the
-    /// file, and not being killed, what has been written counts.
-    pub fn flush(self: &Arc<Self>, handle: u64, caller: &Caller) -> Answer<()> {
+    /// file, holds no other descriptor of it, and is not being killed, what has been written counts. `held`
+    /// tells how many the process still has that write to the file; it may block.
+    pub fn flush(
+        self: &Arc<Self>,
+        handle: u64,
+        caller: &Caller,
+        held: impl FnOnce() -> usize + Send + 'static,
+    ) -> Answer<()> {
         let writer = match self.writer(handle) {
             Ok(writer) => writer,
             Err(error) => return Answer::refused(error),
@@ -237,7 +257,25 @@ impl<V: Vault> Fs<V> {
             writer.abandon();
             return Answer::Now(Ok(()));
         }
-        self.save(writer)
+        if !writer.has_something_to_save() {
+            return Answer::Now(Ok(()));
+        }
+        let fs = Arc::clone(self);
+        self.change(async move {
+            // Shells move descriptors about: a redirection of a builtin closes one and has another.
+            let held = timeout(LOOK_FOR, tokio::task::spawn_blocking(held)).await;
+            if held.is_ok_and(|held| held.unwrap_or(0) > fs.other_handles(&writer)) {
+                return Ok(Done::from(()));
+            }
+            fs.save_now(&writer).await.map(Done::from)
+        })
+    }
+
+    /// How many other handles of the same file the process has open that opened this one.
+    fn other_handles(&self, writer: &Arc<Writer>) -> usize {
+        let Target::Current(name, _) = &writer.target else { return 0 };
+        let is_other = |open: &&Arc<Writer>| open.opener == writer.opener && !Arc::ptr_eq(open, writer);
+        self.work.desk(name, |desk| desk.writers.iter().filter(is_other).count())
     }
 
     /// What has been written counts now, whoever asks (FSYNC).
@@ -298,14 +336,15 @@ impl<V: Vault> Fs<V> {
             return Answer::Now(Ok(()));
         }
         let fs = Arc::clone(self);
-        self.change(async move {
-            match &writer.target {
-                Target::Current(name, draft) => fs.commit_draft(name, draft).await.map(drop)?,
-                Target::Scratch(name, file) => fs.commit_scratch(name, file).await?,
-                Target::Restore(file) => fs.restore(file).await?,
-            }
-            Ok(Done::from(()))
-        })
+        self.change(async move { fs.save_now(&writer).await.map(Done::from) })
+    }
+
+    async fn save_now(self: &Arc<Self>, writer: &Writer) -> Result<(), FsError> {
+        match &writer.target {
+            Target::Current(name, draft) => self.commit_draft(name, draft).await.map(drop),
+            Target::Scratch(name, file) => self.commit_scratch(name, file).await,
+            Target::Restore(file) => self.restore(file).await,
+        }
     }
 }
 

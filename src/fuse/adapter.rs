@@ -14,19 +14,17 @@ use fuser::{
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-use super::caller::caller;
+use super::caller::{caller, descriptors};
 use super::complaints::{Complaints, Origin};
 use super::kernel::Kernel;
 use super::reply::{caught, file_attr, file_type, settle};
 use super::spin::Spin;
 use crate::fs::{Answer, Caller, Entries, Fs, FsError, NewAttributes, Opened, Shown, is_writer};
-use crate::tree::Refresh;
+use crate::tree::{FILE_NAME_MAX, Refresh};
 use crate::vault::Vault;
 
 /// Numbers are never used for another place, so the second half of an NFS handle is constant.
 const GENERATION: Generation = Generation(0);
-/// The longest name: a secret's.
-const NAME_MAX: u32 = 127;
 /// Requests in the background, which readahead and asynchronous reads are; fuser's own default is 16.
 const BACKGROUND: u16 = 1024;
 
@@ -264,7 +262,11 @@ impl<V: Vault> Filesystem for Adapter<V> {
         if !is_writer(handle.0) {
             return reply.ok();
         }
-        self.settle(origin("flush", request, inode), || self.fs.flush(handle.0, &caller(request)), empty(reply));
+        let work = || {
+            let caller = caller(request);
+            self.fs.flush(handle.0, &caller, move || descriptors(caller.process, inode.0))
+        };
+        self.settle(origin("flush", request, inode), work, empty(reply));
     }
 
     fn fsync(&self, request: &Request, inode: INodeNo, handle: FileHandle, _: bool, reply: ReplyEmpty) {
@@ -354,7 +356,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
 
     fn statfs(&self, _: &Request, _: INodeNo, reply: ReplyStatfs) {
         // A vault has no size to speak of: no blocks, no count of files.
-        reply.statfs(0, 0, 0, 0, 0, 4096, NAME_MAX, 4096);
+        reply.statfs(0, 0, 0, 0, 0, 4096, FILE_NAME_MAX, 4096);
     }
 
     fn getxattr(&self, request: &Request, inode: INodeNo, name: &OsStr, size: u32, reply: ReplyXattr) {

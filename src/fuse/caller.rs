@@ -5,7 +5,7 @@
 //!
 //! A caller may be in the middle of execve(2), which closes files and waits for our answer to that. Until
 //! it has gone on, the kernel lets nobody read its `stat` or its `exe`: who tries from here waits for
-//! himself. `status` can be read at any time.
+//! himself. `status` can be read at any time, and so can `fdinfo`.
 
 use std::fs;
 
@@ -25,6 +25,21 @@ pub(super) fn caller(request: &Request) -> Caller {
     let process = Process(thread_group(&status).unwrap_or(thread));
     let killed = has_left_its_memory(&status) && ends_by_signal(thread);
     Caller { process, uid: request.uid(), gid: request.gid(), killed }
+}
+
+/// How many descriptors a process has that write to an inode (proc_pid_fdinfo(5)): 0 where that is not
+/// to be seen.
+pub(super) fn descriptors(process: Process, inode: u64) -> usize {
+    let Ok(all) = fs::read_dir(format!("/proc/{}/fdinfo", process.0)) else { return 0 };
+    let infos = all.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
+    infos.filter(|info| writes_to(info, inode)).count()
+}
+
+fn writes_to(info: &str, inode: u64) -> bool {
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let flags = field("flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
+    let writes = flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY);
+    writes && field("ino:").and_then(|number| number.parse().ok()) == Some(inode)
 }
 
 fn read(path: &str) -> Option<String> {
@@ -59,6 +74,18 @@ mod tests {
         let fields: Vec<_> = (4..=52).map(|number| number.to_string()).collect();
         assert_eq!(exit_code(&format!("7 (a) b (c) S {}", fields.join(" "))), Some(52));
         assert_eq!(exit_code("7 (a) S 1 2"), None);
+    }
+
+    #[test]
+    fn descriptors_that_write_to_a_file_are_counted() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let inode = std::os::unix::fs::MetadataExt::ino(&file.as_file().metadata().unwrap());
+        let this = Process(std::process::id());
+        let _reader = fs::File::open(file.path()).unwrap();
+        assert_eq!(descriptors(this, inode), 1);
+        let _second = file.as_file().try_clone().unwrap();
+        assert_eq!(descriptors(this, inode), 2);
+        assert_eq!(descriptors(Process(0), inode), 0);
     }
 
     #[test]

@@ -55,10 +55,12 @@ pub enum Extended {
     Age,
     /// What this mount has deleted and may bring back, one line each: time, space, name.
     Deletions,
+    /// Read only once nothing is under way here or below: to ask for it is to wait.
+    Settled,
 }
 
 /// All but the tags, in the order in which they are listed.
-pub const KNOWN: [Extended; 20] = [
+pub const KNOWN: [Extended; 21] = [
     Extended::Id,
     Extended::Version,
     Extended::Enabled,
@@ -79,6 +81,7 @@ pub const KNOWN: [Extended; 20] = [
     Extended::Error,
     Extended::Age,
     Extended::Deletions,
+    Extended::Settled,
 ];
 
 impl Extended {
@@ -114,7 +117,7 @@ impl Extended {
             Extended::RecoveryLevel | Extended::RecoverableDays | Extended::Managed | Extended::KeyId => false,
             Extended::PreviousVersion | Extended::RecoveryId | Extended::DeletedDate => false,
             Extended::ScheduledPurgeDate | Extended::State | Extended::Error | Extended::Age => false,
-            Extended::Deletions => false,
+            Extended::Deletions | Extended::Settled => false,
         }
     }
 
@@ -141,6 +144,7 @@ impl Extended {
             Extended::Error => "error",
             Extended::Age => "age",
             Extended::Deletions => "deletions",
+            Extended::Settled => "settled",
         }
     }
 }

@@ -11,4 +11,4 @@ mod node;
 pub use attributes::{Attributes, FileKind, Ownership};
 pub use extended::{Extended, KNOWN, Refresh};
 pub use inodes::Inodes;
-pub use node::{FileNumber, Node, ROOT_INODE};
+pub use node::{FILE_NAME_MAX, FileNumber, Node, ROOT_INODE};

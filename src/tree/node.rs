@@ -10,6 +10,9 @@ use crate::vault::{SecretName, VersionId};
 /// The inode number of the mount's root (`FUSE_ROOT_ID`).
 pub const ROOT_INODE: u64 = 1;
 
+/// Bytes of the longest name that a file may have: a scratch file's. A secret's is shorter.
+pub const FILE_NAME_MAX: u32 = 255;
+
 const SECRETS: &str = "secrets";
 const VALUES: &str = "values";
 const DELETED: &str = "deleted";

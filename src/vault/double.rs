@@ -68,6 +68,12 @@ impl Double {
         versions.push(Version { id, value: value.to_owned(), properties: properties(name) });
     }
 
+    /// The values of a live secret's versions, oldest first.
+    pub(crate) fn values(&self, name: &str) -> Vec<String> {
+        let secrets = self.secrets.lock();
+        secrets.get(name).into_iter().flatten().map(|version| version.value.clone()).collect()
+    }
+
     pub(crate) fn gets(&self) -> usize {
         self.gets.load(Ordering::SeqCst)
     }

@@ -6,6 +6,7 @@ mod support;
 
 mod emulator;
 mod request;
+mod request_session;
 mod sign_in;
 mod trouble;
 mod usage;

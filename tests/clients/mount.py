@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from azure.core.credentials import AccessToken
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.keyvault.secrets import SecretClient
 
 WHERE, DIR = json.loads(sys.argv[1]), Path(sys.argv[2])
@@ -50,6 +50,17 @@ def current(name):
     return DIR / "secrets" / name / "current"
 
 
+def until_free(restore):
+    def is_done():
+        try:
+            restore()
+        except (FileExistsError, ResourceExistsError):
+            return False
+        return True
+
+    until("the name is free", is_done)
+
+
 def client_to_mount():
     for number, value in enumerate(VALUES):
         secret = client.set_secret("theirs", value, content_type=f"type {number}", tags={"n": str(number)})
@@ -77,8 +88,8 @@ def client_to_mount():
     assert current("theirs").read_bytes() == VALUES[-1].encode()
     client.begin_delete_secret("theirs").wait()
     client.purge_deleted_secret("theirs")
-    # The client's backup is the mount's.
-    (DIR / "backups/theirs").write_bytes(blob)
+    # The client's backup is the mount's. A slow vault refuses it until it has purged.
+    until_free(lambda: (DIR / "backups/theirs").write_bytes(blob))
     until("it is restored", lambda: current("theirs").exists() and attribute(DIR / "secrets/theirs", "state") == "live")
     assert client.get_secret("theirs").value == VALUES[-1]
     assert versions("theirs") == len(VALUES)
@@ -120,7 +131,7 @@ def mount_to_client():
     client.begin_delete_secret("ours").wait()
     client.purge_deleted_secret("ours")
     # The mount's backup is the client's.
-    client.restore_secret_backup(blob)
+    until_free(lambda: client.restore_secret_backup(blob))
     until("it is restored", lambda: current("ours").exists())
     assert current("ours").read_bytes() == VALUES[-1].encode()
 

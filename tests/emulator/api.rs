@@ -13,6 +13,11 @@ async fn without_a_token_everything_is_challenged_first() {
     {
         let reply = stranger.send(method, path, None).await;
         assert_eq!(reply.verdict(), "401 Unauthorized", "{method} {path}");
+        assert!(
+            reply.text.contains("AKV10000: Request is missing a Bearer, PoP, or MTLS_POP token."),
+            "{}",
+            reply.text
+        );
         let challenge = reply.headers["www-authenticate"].to_str().unwrap();
         assert!(challenge.starts_with("Bearer authorization=\"https://login.microsoftonline.com/"), "{challenge}");
         assert!(challenge.ends_with("\", resource=\"https://vault.localhost\""), "{challenge}");
@@ -70,6 +75,7 @@ async fn every_answer_carries_the_services_headers() {
         assert_eq!(reply.headers[name], value);
     }
     assert_eq!(reply.headers["x-ms-request-id"].len(), 36);
+    assert!(!reply.headers.contains_key("x-ms-keyvault-rbac-cache"));
     assert_eq!(reply.text, "{\"value\":[],\"nextLink\":null}");
 }
 

@@ -1,4 +1,4 @@
-//! Every refusal in its place, the limits, and what each api-version changes.
+//! The limits, and what each api-version changes.
 
 use akvfs::emulator::{Emulator, NewSecret, Options};
 use serde_json::{Value, json};
@@ -142,16 +142,6 @@ async fn versions_are_read_disabled_and_missed_one_by_one() {
     }
     let patch = served.client.send("PATCH", &format!("/secrets/a/{}", "0".repeat(32)), Some(json!({}))).await;
     assert_eq!(patch.verdict(), "404 SecretNotFound");
-}
-
-#[tokio::test]
-async fn expiry_and_not_before_do_not_stop_a_read() {
-    let served = empty().await;
-    served.vault.put("old", NewSecret { expires_on: Some(1), .."v".into() }).unwrap();
-    served.vault.put("new", NewSecret { not_before: Some(32_503_680_000), .."v".into() }).unwrap();
-    for name in ["old", "new"] {
-        assert_eq!(served.client.get(&format!("/secrets/{name}")).await.status, 200);
-    }
 }
 
 #[tokio::test]

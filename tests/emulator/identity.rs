@@ -50,6 +50,11 @@ async fn a_vault_under_rbac_names_the_action() {
     assert_eq!(reply.verdict(), "403 Forbidden ForbiddenByRbac");
     assert!(reply.text.contains("Action: 'Microsoft.KeyVault/vaults/secrets/getSecret/action'"), "{}", reply.text);
     assert!(reply.text.contains("/vaults/guarded/secrets/a'"), "{}", reply.text);
+    // Answers by role assignments say so; challenges come before them.
+    let stranger = served.client.with_token(None).get("/secrets/a").await;
+    for (reply, is_cached) in [(reply, true), (served.client.get("/secrets/a").await, true), (stranger, false)] {
+        assert_eq!(reply.headers.contains_key("x-ms-keyvault-rbac-cache"), is_cached, "{}", reply.status);
+    }
 }
 
 #[tokio::test]
@@ -78,6 +83,8 @@ async fn refusals_of_the_network_and_claims_challenges_come_on_demand() {
     let served = empty().await;
     served.vault.faults().queue(Fault::Firewall);
     assert_eq!(served.client.get("/secrets").await.verdict(), "403 Forbidden ForbiddenByFirewall");
+    served.vault.faults().queue(Fault::PrivateLink);
+    assert_eq!(served.client.get("/secrets").await.verdict(), "403 Forbidden ForbiddenByConnection");
     served.vault.faults().queue(Fault::ClaimsChallenge("{\"access_token\":{}}".into()));
     let challenged = served.client.get("/secrets").await;
     assert_eq!(challenged.status, 401);
@@ -144,7 +151,7 @@ async fn a_wrong_sign_in_is_refused_as_entra_does() {
             400,
             1002012,
         ),
-        ("elsewhere", String::new(), 400, 90002),
+        ("elsewhere".into(), String::new(), 400, 90002),
     ] {
         let reply = client.post_form(&format!("/{tenant}/oauth2/v2.0/token"), &form).await;
         assert_eq!((reply.status, reply.json()["error_codes"][0].clone()), (status, json!(code)), "{form}");

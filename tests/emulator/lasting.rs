@@ -114,6 +114,18 @@ fn a_damaged_store_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_store_left_half_made_is_made_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let unfinished = directory.path().join("vault.redb.new");
+    std::fs::write(&unfinished, b"as far as it came").unwrap();
+    let vault = open(directory.path()).unwrap();
+    vault.put("a", "1".into()).unwrap();
+    drop(vault);
+    assert!(!unfinished.exists());
+    open(directory.path()).unwrap();
+}
+
+#[test]
 fn nothing_is_in_clear_on_the_disk() {
     let directory = tempfile::tempdir().unwrap();
     let vault = open(directory.path()).unwrap();

@@ -16,4 +16,5 @@ mod model;
 #[cfg(feature = "pfx")]
 mod pem;
 mod recording;
+mod refusals;
 mod replay;

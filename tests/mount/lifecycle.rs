@@ -248,10 +248,11 @@ fn mount_akvfs_mounts_as_a_line_of_fstab_says() {
     let mount = Mounted::by(|directory| {
         let mut helper = as_helper(directory.parent().unwrap());
         helper.args(["demo:".as_ref(), directory.as_os_str()]);
-        helper.args(["-o", "rw,nosuid,_netdev,x-systemd.automount,file_mode=0440", "-t", "akvfs"]);
+        helper.args(["-o", "rw,nosuid,_netdev,x-systemd.automount,file_mode=0640,writable", "-t", "akvfs"]);
         helper
     });
-    assert_eq!(mount.shell("stat -c %a values/empty"), "440\n");
+    assert_eq!(mount.shell("stat -c %a values/empty"), "640\n");
+    mount.shell("printf new > secrets/empty/current");
 }
 
 #[test]
@@ -261,6 +262,7 @@ fn a_failure_of_mount_akvfs_is_32() {
     for (arguments, words) in [
         (&["demo:", "/nonexistent/d", "-o", "no_such_option"][..], "--no-such-option"),
         (&["my-vault", "/nonexistent/d"], "--token-file"),
+        (&["demo:", "/", "-o", "rw,remount"], "mount it anew"),
         (&["demo:", "/proc/version"], "not a directory"),
     ] {
         let output = Command::new(helper.get_program()).args(arguments).output().unwrap();

@@ -1,24 +1,23 @@
 //! New secrets, deleting, recovering, purging, backups: what the vault can take back, and what it cannot.
 
 use std::fs;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use akvfs::emulator::{Emulator, NewSecret, Operation, Options};
 
 use crate::support::{Mounted, TestVault, akvfs, shown, until};
 use crate::writing::{errno, rw, value, versions};
 
-fn state(mount: &Mounted, path: &str) -> String {
+pub(crate) fn state(mount: &Mounted, path: &str) -> String {
     mount.shell(&format!("getfattr --only-values -n user.akv.state {path}"))
 }
 
-fn why(mount: &Mounted, path: &str) -> String {
+pub(crate) fn why(mount: &Mounted, path: &str) -> String {
     mount.shell(&format!("getfattr --only-values -n user.akv.error {path}"))
 }
 
 /// A vault that deletes and recovers as slowly as it is told.
-fn slow(deletion: u64, recovery: u64) -> TestVault {
+pub(crate) fn slow(deletion: u64, recovery: u64) -> TestVault {
     let options = Options {
         deletion_delay: Duration::from_secs(deletion),
         recovery_delay: Duration::from_secs(recovery),
@@ -152,52 +151,6 @@ shutil.rmtree('deleted/b')\"",
     until("c is deleted", || mount.path("deleted/c").exists());
     assert!(!mount.path("secrets/c").exists());
     mount.shell("mv deleted/c secrets/ && cat secrets/c/current");
-}
-
-#[test]
-fn settling_shows_the_outcome_at_once_and_says_how_far_it_is() {
-    let vault = slow(3, 3);
-    vault.put("db", "x");
-    let mount = rw(&vault);
-    let start = Instant::now();
-    mount.shell("rm -r secrets/db && ! test -e secrets/db && test -d deleted/db");
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert_eq!(state(&mount, "deleted/db"), "deleting");
-    assert_eq!(errno(fs::rename(mount.path("deleted/db"), mount.path("secrets/db"))), libc::EBUSY);
-    assert!(why(&mount, "deleted/db").contains("usually takes 17"));
-    assert_eq!(errno(fs::create_dir(mount.path("secrets/db"))), libc::EEXIST);
-    let waited = Command::new(akvfs().get_program()).arg("wait").arg(mount.path("deleted/db")).output().unwrap();
-    assert!(waited.status.success(), "{}", shown(&waited));
-    assert_eq!(state(&mount, "deleted/db"), "deleted");
-
-    let start = Instant::now();
-    mount.shell("mv deleted/db secrets/ && ! test -e deleted/db && test -d secrets/db");
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
-    assert_eq!(state(&mount, "secrets/db"), "recovering");
-    assert_eq!(errno(fs::read(mount.path("secrets/db/current"))), libc::EBUSY);
-    assert!(why(&mount, "secrets/db/current").contains("recovering db"));
-    assert_eq!(errno(fs::write(mount.path("secrets/db/current"), "y")), libc::EBUSY);
-    fs::File::open(mount.path("secrets/db")).unwrap().sync_all().unwrap();
-    assert_eq!(
-        (state(&mount, "secrets/db").as_str(), fs::read(mount.path("values/db")).unwrap()),
-        ("live", b"x".to_vec())
-    );
-}
-
-#[test]
-fn settle_wait_waits_and_its_timeout_ends_it() {
-    let vault = slow(3, 0);
-    vault.put("db", "x");
-    let mount = vault.mount_with(&["--rw", "--settle", "wait"]);
-    mount.shell("rm -r secrets/db");
-    assert_eq!(state(&mount, "deleted/db"), "deleted");
-    drop(mount);
-    let vault = slow(60, 0);
-    vault.put("db", "x");
-    let mount = vault.mount_with(&["--rw", "--settle-timeout", "1s"]);
-    mount.shell("rm -r secrets/db");
-    assert_eq!(errno(fs::File::open(mount.path("deleted/db")).unwrap().sync_all()), libc::ETIMEDOUT);
-    assert_eq!(state(&mount, "deleted/db"), "deleting");
 }
 
 #[test]

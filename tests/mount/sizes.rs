@@ -82,6 +82,22 @@ fn a_file_whose_lookup_was_not_answered_in_time_is_sent_whole() {
 }
 
 #[test]
+fn a_long_listing_of_backups_makes_each_once_and_archives_hold_them_whole() {
+    let vault = TestVault::with(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4"), ("e", "5")]);
+    let mount = vault.mount();
+    mount.shell("ls backups");
+    assert_eq!(vault.requests(Operation::BackupSecret).len(), 0);
+    let listed = mount.shell("ls -l backups | awk 'NR > 1 {print $5}'");
+    mount.shell(
+        "tar cf $SCRATCH/all.tar backups && cp -a backups $SCRATCH/copied && wc -c backups/* > $SCRATCH/counted",
+    );
+    assert_eq!(vault.requests(Operation::BackupSecret).len(), 5);
+    assert_eq!(mount.shell("tar tvf $SCRATCH/all.tar --wildcards 'backups/?' | awk '{print $3}'"), listed);
+    assert_eq!(mount.shell("stat -c %s $SCRATCH/copied/*"), listed);
+    assert!(listed.lines().all(|size| size.parse::<u64>().unwrap() > 100), "{listed}");
+}
+
+#[test]
 fn a_directory_is_found_without_its_value() {
     let vault = TestVault::with(&[("db", "x")]);
     let version = vault.put("db", "y");

@@ -96,6 +96,44 @@ fn an_ordinary_user_mounts_reads_and_unmounts() {
 }
 
 #[test]
+fn an_ordinary_user_manages_secrets() {
+    if !can_play_a_user() {
+        return;
+    }
+    let world = UsersWorld::new();
+    let directory = world.directory();
+    let mut mount = world.mount_command();
+    mount.arg("--rw");
+    let output = as_user(mount);
+    assert!(output.status.success(), "{}", shown(&output));
+    let run = |line: &str| {
+        let mut shell = Command::new("bash");
+        shell.args(["-e", "-o", "pipefail", "-c", line]).current_dir(world.folder.path()).env("M", &directory);
+        let output = as_user(shell);
+        assert!(output.status.success(), "{line}: {}", shown(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    run("echo new > $M/secrets/db/current; test $(cat $M/values/db) = new");
+    run("echo more >> $M/secrets/db/current; echo third | tee $M/secrets/db/current > /dev/null");
+    run("mkdir $M/secrets/made; setfattr -n user.akv.content_type -v text/plain $M/secrets/made");
+    run("echo x > file; cp file $M/secrets/made/current; test $(cat $M/values/made) = x");
+    run("echo y > file; mv file $M/secrets/made/current; test $(cat $M/values/made) = y");
+    run("sed -i s/y/z/ $M/secrets/made/current; test $(cat $M/values/made) = z");
+    run("cp $M/backups/made blob; test -s blob");
+    run("rm -r $M/secrets/db; test $(ls $M/secrets) = made");
+    until("it is deleted", || run("getfattr --only-values -n user.akv.state $M/deleted/db") == "deleted");
+    run("mv $M/deleted/db $M/secrets/");
+    until("it is back", || run("getfattr --only-values -n user.akv.state $M/secrets/db") == "live");
+    run("test $(cat $M/secrets/db/current) = third; mv $M/secrets/made $M/deleted/; test $(ls $M/secrets) = db");
+    let versions = run("ls $M/secrets/db").lines().filter(|name| name.len() == 32).count();
+    assert_eq!(versions, 4);
+    let mut unmount = Command::new(&world.program);
+    unmount.arg("unmount").arg(&directory);
+    let output = as_user(unmount);
+    assert!(output.status.success(), "{}", shown(&output));
+}
+
+#[test]
 fn what_a_user_lacks_is_named() {
     if !can_play_a_user() {
         return;

@@ -70,6 +70,27 @@ fn shells_leave_as_many_versions_as_they_mean() {
         ("echo a | tee -a $F > /dev/null", 1, "olda\n"),
         ("printf X | dd of=$F bs=1 seek=1 conv=notrunc status=none", 1, "oXd"),
         ("printf XY | dd of=$F status=none conv=fsync", 1, "XY"),
+        ("{ echo a; echo x > /dev/null; type sh > /dev/null; echo b; } > $F", 1, "a\nb\n"),
+        ("exec 3> $F; printf a >&3; printf b >&3; printf c >&3; exec 3>&-", 1, "abc"),
+        ("exec 3>> $F; echo a > $SCRATCH/x; printf + >> $F; exec 3>&-", 1, "old+"),
+        ("dash -c 'f() { echo a; command -v sh > /dev/null; echo b; }; f > '$F", 1, "a\nb\n"),
+        (
+            "python3 -c \"import os; f = os.open('$F', 1); os.write(f, b'a'); g = os.dup(f); os.close(f); os.write(g, b'b')\"",
+            1,
+            "abd",
+        ),
+        (
+            "python3 -c \"import os; f = os.open('$F', 513); os.write(f, b'a'); os.execv('/bin/true', ['true'])\"",
+            1,
+            "a",
+        ),
+        (
+            "(head -c 25000 /dev/zero; head -c 2000 /dev/zero; echo tail) | tr '\\0' a | dd bs=1000 status=none > $F || true",
+            0,
+            "old",
+        ),
+        ("(printf a; head -c 30000 /dev/zero | tr '\\0' b; printf c) > $F 2> /dev/null || true", 0, "old"),
+        ("{ echo a; echo x > /dev/null; kill -9 $BASHPID; } > $F & wait $! || true", 0, "old"),
         ("exec 3> $F; /bin/echo a >&3; /bin/echo b >&3; exec 3>&-", 1, "a\nb\n"),
         ("cat $F > /dev/null; cp $F $SCRATCH/f; echo b >> $SCRATCH/f; cp $SCRATCH/f $F", 1, "oldb\n"),
         ("echo a > $SCRATCH/f; mv $SCRATCH/f $F", 1, "a\n"),
@@ -99,6 +120,21 @@ fn shells_leave_as_many_versions_as_they_mean() {
         drop(mount);
         assert_eq!(versions(&vault, "db"), 1 + made, "{line}");
     }
+}
+
+#[test]
+fn a_close_that_fails_is_told_by_programs_that_look() {
+    let vault = TestVault::with(&[("db", "old")]);
+    let mount = rw(&vault);
+    for line in
+        ["printf '\\377' | tee $F", "printf '\\377' | dd of=$F", "printf '\\377' | cat > $F", "cp $SCRATCH/bad $F"]
+    {
+        mount.shell("printf '\\377' > $SCRATCH/bad");
+        assert!(!mount.try_shell(&format!("set -o pipefail; F=secrets/db/current; {line}")).status.success(), "{line}");
+    }
+    mount.shell("printf '\\377' > secrets/db/current");
+    assert!(mount.shell("getfattr --only-values -n user.akv.error secrets/db/current").contains("UTF-8"));
+    assert_eq!(versions(&vault, "db"), 1);
 }
 
 #[test]
@@ -197,8 +233,9 @@ fn what_no_secret_can_hold_is_refused_while_it_can_be_told() {
     let path = mount.path("secrets/db/current");
     let mut file = File::create(&path).unwrap();
     file.write_all("€".repeat(25_600).as_bytes()).unwrap();
-    assert_eq!(errno(file.write_all(b"x")), libc::EFBIG);
     file.sync_all().unwrap();
+    assert_eq!(errno(file.write_all(b"x")), libc::EFBIG);
+    file.write_all(b"").unwrap();
     drop(file);
     assert_eq!(value(&vault, "db"), "€".repeat(25_600).as_bytes());
     let mut file = File::create(&path).unwrap();
@@ -235,6 +272,50 @@ fn a_file_that_is_being_written_reads_as_it_will_be() {
     drop(file);
     assert_eq!(fs::read(&path).unwrap(), b"01abc567\0\0");
     assert_eq!(versions(&vault, "db"), 3);
+}
+
+#[test]
+fn a_value_can_be_changed_through_a_mapping() {
+    let vault = TestVault::with(&[("db", "0123456789")]);
+    let mount = rw(&vault);
+    mount.shell(
+        "python3 -c \"import mmap, os
+path = 'secrets/db/current'
+for at, flushes in (2, False), (5, True):
+    file = os.open(path, os.O_RDWR)
+    mapping = mmap.mmap(file, 10)
+    mapping[at:at + 2] = b'ab'
+    if flushes:
+        mapping.flush()
+        assert os.pread(file, 10, 0) == b'01ab4ab789'
+    mapping.close()
+    os.close(file)\"",
+    );
+    assert_eq!((value(&vault, "db"), versions(&vault, "db")), (b"01ab4ab789".to_vec(), 3));
+}
+
+/// A mapping keeps the file open after its last close; what it was when it was closed is not what it is now.
+#[test]
+fn a_file_that_is_still_mapped_has_the_size_of_its_newest_version() {
+    let vault = TestVault::with(&[("db", "old")]);
+    let mount = rw(&vault);
+    mount.shell(
+        "python3 -c \"import ctypes, os
+path = 'secrets/db/current'
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+file = os.open(path, os.O_RDWR)
+os.pwrite(file, b'0123456789', 0)
+mapping = libc.mmap(None, ctypes.c_size_t(10), 1, 1, file, ctypes.c_long(0))
+os.close(file)
+assert os.stat(path).st_size == 10
+file = os.open(path, os.O_RDWR)
+os.ftruncate(file, 5)
+os.close(file)
+assert os.stat(path).st_size == 5
+assert ctypes.string_at(mapping, 5) == b'01234'\"",
+    );
+    assert_eq!((value(&vault, "db"), versions(&vault, "db")), (b"01234".to_vec(), 3));
 }
 
 #[test]

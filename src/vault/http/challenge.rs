@@ -107,12 +107,13 @@ fn parse(header: &str) -> Option<Vec<(&str, Parameters<'_>)>> {
     }
 }
 
-/// A value, and what follows it. A quoted one with a backslash in it is refused: no URL has one.
+/// A value, and what follows it. One with a backslash in it is refused: no URL has one.
 fn parse_value(text: &str) -> Option<(&str, &str)> {
-    match text.strip_prefix('"') {
-        Some(quoted) => quoted.split_once('"').filter(|(value, _)| !value.contains('\\')),
+    let value = match text.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"'),
         None => Some(text.split_at(text.find([',', ' ', '\t', '"']).unwrap_or(text.len()))),
-    }
+    };
+    value.filter(|(value, _)| !value.contains('\\'))
 }
 
 /// Whether the vault's host is a proper subdomain of the resource, so that a stranger cannot ask for a
@@ -126,22 +127,24 @@ pub(super) fn verify(scope: &Scope, vault: &Url) -> Result<(), String> {
             vault.host_str().unwrap_or_default()
         )
     };
-    // The url crate takes a backslash for a slash, which other parsers of the same text do not.
-    if scope.resource.contains('\\') {
-        return Err(refused());
-    }
-    let resource = Url::parse(&scope.resource).map_err(|_| refused())?;
-    let parent = resource.host_str().filter(|_| resource.scheme() == "https").ok_or_else(refused)?;
+    let resource = plain_url(&scope.resource).ok_or_else(refused)?;
+    let parent = resource.host_str().ok_or_else(refused)?;
     let is_below =
         |host: &str| host.strip_suffix(parent).is_some_and(|prefix| prefix.len() > 1 && prefix.ends_with('.'));
-    if !resource.username().is_empty() || resource.password().is_some() {
-        return Err(refused());
-    }
     let same_port = resource.port().is_none_or(|port| Some(port) == vault.port());
     match vault.domain() {
         Some(host) if is_below(host) && same_port => Ok(()),
         _ => Err(refused()),
     }
+}
+
+/// An `https` URL that can be read in one way only. The url crate forgives what other readers of the same text
+/// take for another host: backslashes, tabs, escapes, a missing or a third slash.
+fn plain_url(text: &str) -> Option<Url> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:/".contains(&byte);
+    let (scheme, rest) = text.split_once("://")?;
+    let is_plain = scheme.eq_ignore_ascii_case("https") && !rest.starts_with('/') && rest.bytes().all(legal);
+    Url::parse(text).ok().filter(|_| is_plain)
 }
 
 #[cfg(test)]
@@ -251,10 +254,53 @@ mod tests {
             ("https://[::1]", "https://[::1]:8443"),
             ("https://127.0.0.1", "https://127.0.0.1"),
             ("https://0.0.1", "https://127.0.0.1"),
+            ("https:vault.azure.net", "https://mine.vault.azure.net"),
+            ("https:///vault.azure.net", "https://mine.vault.azure.net"),
+            ("https://vault.azure%2enet", "https://mine.vault.azure.net"),
+            ("https://vault.\tazure.net", "https://mine.vault.azure.net"),
             ("vault.azure.net", "https://mine.vault.azure.net"),
             ("", "https://mine.vault.azure.net"),
         ] {
             assert!(!check(resource, vault), "{resource} for {vault}");
+        }
+    }
+
+    /// Header, vault, and whether a token is sent.
+    #[test]
+    fn whole_headers_are_believed_or_not() {
+        const MINE: &str = "https://mine.vault.azure.net";
+        let asking = |resource: &str| format!(r#"Bearer authorization="{AUTHORITY}", resource="{resource}""#);
+        let usual = asking("https://vault.azure.net");
+        for (header, vault, is_believed) in [
+            (usual.clone(), MINE, true),
+            (usual.to_uppercase(), MINE, true),
+            (usual.clone(), "https://MINE.VAULT.AZURE.NET", true),
+            (usual.replace('"', ""), MINE, true),
+            (format!(r#"Basic realm="x", {usual}"#), MINE, true),
+            (format!("{usual}, Negotiate"), MINE, true),
+            (asking("https://vault.azure.net:443"), MINE, true),
+            (usual.clone(), "https://mine.vault.azure.net:443", true),
+            // The first of two is taken, and has to be right.
+            (format!("{}, {usual}", asking("https://evil.example")), MINE, false),
+            (usual.replacen('"', "", 1), MINE, false),
+            (usual.trim_end_matches('"').to_owned(), MINE, false),
+            (usual.replace("login.", "evil\\login."), MINE, false),
+            (usual.replace("login.", "evil\\login.").replace('"', ""), MINE, false),
+            (asking("https://evil.example\\.vault.azure.net"), MINE, false),
+            (asking("https://vault.azure.net.evil"), MINE, false),
+            (asking("https://evil.example@vault.azure.net"), MINE, false),
+            (usual.clone(), "https://mine.vault.azure.net.evil", false),
+            (usual.clone(), "https://evilvault.azure.net", false),
+            (usual.clone(), "https://[::1]:8443", false),
+            (asking("https://[::1]:8443"), "https://[::1]:8443", false),
+            (asking("https://vault.azure.net:8443"), MINE, false),
+        ] {
+            let vault = Url::parse(vault).unwrap();
+            let believed = match read_text(&[&header]) {
+                Some(Challenge::Scope(scope)) => verify(&scope, &vault).is_ok(),
+                Some(Challenge::Claims(_)) | None => false,
+            };
+            assert_eq!(believed, is_believed, "{header} from {vault}");
         }
     }
 

@@ -1,12 +1,11 @@
 //! From an HTTP answer, or the lack of one, to what the vault said.
 
-use std::error::Error;
-
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
 
 use super::challenge;
 use super::transport::{Answer, Loss};
+use crate::auth::cause;
 use crate::vault::{Denial, TokenRefusal, VaultError, VaultErrorKind};
 
 /// Clocks that differ by less than this do no harm: token lifetimes allow for it.
@@ -120,15 +119,6 @@ pub(super) fn unsent(error: reqwest::Error) -> (Loss, VaultError) {
         (Loss::Lost, "")
     };
     (loss, unreachable(format!("{cause}{remedy}")))
-}
-
-/// The innermost reason, which is the one that a person can act on; the outer ones repeat the URL.
-pub(super) fn cause(error: &reqwest::Error) -> String {
-    let mut innermost: &dyn Error = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string()
 }
 
 fn code(answer: &Answer) -> Option<Box<str>> {

@@ -10,6 +10,8 @@
 mod breaker;
 mod challenge;
 mod failure;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod operation;
 mod pages;
 mod pipeline;
@@ -32,7 +34,7 @@ use super::{
     Changes, DeletedItem, Found, Item, NewSecret, OutContentType, Pages, Secret, SecretBytes, SecretName, Vault,
     VaultError, VaultErrorKind, VersionId,
 };
-use crate::auth::Credential;
+use crate::auth::{Credential, cause};
 use operation::Operation;
 use pipeline::Pipeline;
 pub use raw::{RawAnswer, RawCall, RawCallError, RawOutcome};
@@ -108,7 +110,7 @@ impl HttpVault {
     /// When the CA bundle is unreadable or TLS cannot be set up.
     pub fn new(settings: HttpSettings, credential: Credential) -> Result<HttpVault, HttpSetupError> {
         let transport = Transport::new(&settings)?;
-        let tls = |error| HttpSetupError::Tls(failure::cause(&error));
+        let tls = |error| HttpSetupError::Tls(cause(&error));
         let tokens = credential.provider(transport.client()).map_err(tls)?;
         let pipeline = Arc::new(Pipeline::new(transport, tokens, &settings));
         Ok(HttpVault { pipeline, page_size: settings.page_size })

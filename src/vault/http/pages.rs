@@ -80,7 +80,7 @@ impl Listing {
 
 /// Where the next page is: the link's path and query, at the place where this page was. The token
 /// therefore cannot follow a link to another host, even if the check before it were wrong.
-fn following(transport: &Transport, current: &Url, link: &str) -> Result<Url, VaultError> {
+pub(super) fn following(transport: &Transport, current: &Url, link: &str) -> Result<Url, VaultError> {
     // The url crate takes a backslash for a slash, which other parsers of the same text do not.
     let link = Url::parse(link).ok().filter(|_| !link.contains('\\'));
     let link = link.ok_or_else(|| not_key_vault("a nextLink that is no URL".to_owned()))?;

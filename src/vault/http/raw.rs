@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::HttpVault;
 use super::operation::Operation;
-use super::transport::Call;
+use super::transport::{Call, Transport};
 use crate::vault::{SecretBytes, VaultError};
 
 /// A request as somebody wrote it.
@@ -61,7 +61,7 @@ impl HttpVault {
     /// # Errors
     /// Outside: where the path is none of this vault's. Inside: where there was no answer.
     pub async fn request(&self, call: RawCall) -> Result<RawOutcome, RawCallError> {
-        let url = self.target(&call.target)?;
+        let url = target(self.pipeline.transport(), &call.target)?;
         let operation = if call.method == Method::GET { Operation::HandRead } else { Operation::HandWrite };
         let body = call.body.map(|body| Zeroizing::new(body.expose().to_vec()));
         let call = Call { operation, method: call.method, url, body };
@@ -72,24 +72,21 @@ impl HttpVault {
             body: SecretBytes::new(answer.body.to_vec()),
         }))
     }
+}
 
-    /// The URL that a path means: never one of another host. The vault's own links may be given as they
-    /// are.
-    fn target(&self, text: &str) -> Result<Url, RawCallError> {
-        let transport = self.pipeline.transport();
-        let clean = !text.contains('\\') && !text.starts_with("//") && !text.contains(char::is_whitespace);
-        let is_path = text.starts_with('/');
-        let url = if is_path { transport.base().join(text) } else { Url::parse(text) };
-        let mut url = url.ok().filter(|url| clean && transport.is_ours(url)).ok_or(RawCallError::Path)?;
-        url.set_fragment(None);
-        if !url.query_pairs().any(|(key, _)| key == "api-version") {
-            transport.stamp(&mut url);
-        }
-        let mut target = transport.base().clone();
-        target.set_path(url.path());
-        target.set_query(url.query());
-        Ok(target)
+/// The URL that a path means: never one of another host. The vault's own links may be given as they are.
+pub(super) fn target(transport: &Transport, text: &str) -> Result<Url, RawCallError> {
+    let clean = !text.contains('\\') && !text.starts_with("//") && !text.contains(char::is_whitespace);
+    let is_path = text.starts_with('/');
+    let url = if is_path { transport.base().join(text) } else { Url::parse(text) };
+    let mut url = url.ok().filter(|url| clean && transport.is_ours(url)).ok_or(RawCallError::Path)?;
+    if !url.query_pairs().any(|(key, _)| key == "api-version") {
+        transport.stamp(&mut url);
     }
+    let mut target = transport.base().clone();
+    target.set_path(url.path());
+    target.set_query(url.query());
+    Ok(target)
 }
 
 fn shown(headers: &reqwest::header::HeaderMap) -> Vec<(String, String)> {
@@ -103,11 +100,9 @@ mod tests {
 
     use super::super::HttpSettings;
     use super::*;
-    use crate::auth::Credential;
 
-    fn vault() -> HttpVault {
-        let settings = HttpSettings::of(Url::parse("https://mine.vault.azure.net").unwrap());
-        HttpVault::new(settings, Credential::issued(Box::new(String::new))).unwrap()
+    fn vault() -> Transport {
+        Transport::new(&HttpSettings::of(Url::parse("https://mine.vault.azure.net").unwrap())).unwrap()
     }
 
     #[test]
@@ -123,7 +118,7 @@ mod tests {
             ),
             ("/secrets/../../x", "https://mine.vault.azure.net/x?api-version=2025-07-01"),
         ] {
-            assert_eq!(vault.target(text).unwrap().as_str(), expected);
+            assert_eq!(target(&vault, text).unwrap().as_str(), expected);
         }
         for text in [
             "",
@@ -137,14 +132,14 @@ mod tests {
             "/secrets/a b",
             "/secrets\r\nHost: evil",
         ] {
-            assert_eq!(vault.target(text).unwrap_err(), RawCallError::Path, "{text:?}");
+            assert_eq!(target(&vault, text).unwrap_err(), RawCallError::Path, "{text:?}");
         }
     }
 
     proptest! {
         #[test]
         fn no_text_leads_to_another_host(text in "[ -~]{0,80}") {
-            if let Ok(url) = vault().target(&text) {
+            if let Ok(url) = target(&vault(), &text) {
                 prop_assert_eq!(url.host_str(), Some("mine.vault.azure.net"));
                 prop_assert_eq!((url.scheme(), url.port(), url.username()), ("https", None, ""));
             }

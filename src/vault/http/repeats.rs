@@ -1,8 +1,6 @@
 //! Changes whose answer was lost: what the vault says to the next try is held against what an earlier
 //! one may have done.
 
-use std::time::Duration;
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use reqwest::Method;
 use tokio::time::{Instant, sleep};
@@ -10,12 +8,11 @@ use tokio::time::{Instant, sleep};
 use super::operation::Operation;
 use super::transport::{Answer, Call};
 use super::{HttpVault, failure, named, path, retry, wire};
+use crate::vault::settle::BETWEEN_LOOKS;
 use crate::vault::{DeletedItem, Item, NewSecret, Secret, SecretName, VaultError, VaultErrorKind};
 
 /// Sets that are sent in all.
 const SETS: u32 = 3;
-/// Between looks at a deletion or recovery that has not settled yet.
-const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
 impl HttpVault {
     /// Makes one version, and not two: where an answer was lost, the newest version says whether it is

@@ -48,8 +48,8 @@ pub(super) enum Reason {
     Trouble,
     /// The vault could not check the token's signature.
     Unresolved,
-    /// Too many requests; the wait that the vault asks for.
-    Throttled(Option<Duration>),
+    /// Too many requests.
+    Throttled,
 }
 
 impl Reason {
@@ -66,7 +66,7 @@ impl Reason {
     fn of_answer(answer: &Answer) -> Option<Reason> {
         match answer.status {
             408 | 500 | 502 | 503 | 504 => Some(Reason::Trouble),
-            429 => Some(Reason::Throttled(answer.retry_after())),
+            429 => Some(Reason::Throttled),
             401 if super::failure::is_unresolved_key(answer) => Some(Reason::Unresolved),
             _ => None,
         }
@@ -87,7 +87,7 @@ impl Reason {
             Reason::Unsent | Reason::Lost => (AT_ONCE, 3),
             Reason::Trouble => (TROUBLE, 4),
             Reason::Unresolved => (UNRESOLVED, 4),
-            Reason::Throttled(_) => return Some(Duration::ZERO),
+            Reason::Throttled => return Some(Duration::ZERO),
         };
         (failures < tries).then(|| Backoff { first, longest: LONGEST }.after(failures))
     }
@@ -110,7 +110,7 @@ mod tests {
             assert_eq!(tries(reason, Repeat::Harmless), harmless, "{reason:?}");
             assert_eq!(tries(reason, Repeat::Harmful), harmful, "{reason:?}");
         }
-        assert_eq!(Reason::Throttled(None).wait(Repeat::Harmful, 100), Some(Duration::ZERO));
+        assert_eq!(Reason::Throttled.wait(Repeat::Harmful, 100), Some(Duration::ZERO));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::challenge::{self, Challenge};
 use super::failure;
-use super::transport::{Call, Loss, Sent, Transport};
+use super::transport::{Answer, Call, Loss, Sent, Transport};
 use crate::auth::{AuthError, Scope, Token, TokenProvider};
 use crate::vault::{VaultError, VaultErrorKind};
 
@@ -64,7 +64,7 @@ impl Session {
     /// Another token than the refused one; `None` if there is none, so that the refusal stands.
     async fn after_refusal(
         &self,
-        answer: &super::transport::Answer,
+        answer: &Answer,
         scope: &mut Scope,
         refused: &Token,
         deadline: Instant,
@@ -87,10 +87,7 @@ impl Session {
     /// The vault says whom it trusts only when it is asked without a token, and such a request must
     /// carry no body: who answers is not known yet. An answer that is no challenge is handed on, if it
     /// tells of trouble.
-    async fn first_challenge(
-        &self,
-        call: &Call,
-    ) -> Result<Result<Scope, super::transport::Answer>, (Loss, VaultError)> {
+    async fn first_challenge(&self, call: &Call) -> Result<Result<Scope, Answer>, (Loss, VaultError)> {
         let bare = Call { operation: call.operation, method: call.method.clone(), url: call.url.clone(), body: None };
         // Nothing has been asked of the vault so far, whatever becomes of this.
         let unsent = |(loss, error)| (if loss == Loss::Lost { Loss::Unsent } else { loss }, error);

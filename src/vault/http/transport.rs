@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::failure;
 use super::operation::Operation;
 use super::{HttpSettings, HttpSetupError};
-use crate::auth::Token;
+use crate::auth::{Token, cause};
 use crate::vault::{VaultError, VaultErrorKind};
 
 /// A page of 25 secrets with 15 tags of 512 + 512 characters each is some 400 KB, times four for
@@ -83,7 +83,7 @@ impl Transport {
             Some(path) => builder.unix_socket(path.as_path()).no_proxy().tls_certs_only([]),
             None => builder.https_only(true),
         };
-        let client = builder.build().map_err(|error| HttpSetupError::Tls(failure::cause(&error)))?;
+        let client = builder.build().map_err(|error| HttpSetupError::Tls(cause(&error)))?;
         let over_socket = settings.socket.is_some();
         Ok(Transport { client, base: settings.base.clone(), api_version: settings.api_version.clone(), over_socket })
     }
@@ -200,7 +200,7 @@ fn bearer(token: &Token) -> Result<HeaderValue, VaultError> {
 fn authorities(path: &std::path::Path) -> Result<Vec<Certificate>, HttpSetupError> {
     let unusable = |why: String| HttpSetupError::CaBundle { path: path.display().to_string(), why };
     let pem = fs::read(path).map_err(|error| unusable(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(failure::cause(&error)))?;
+    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| unusable(cause(&error)))?;
     if certificates.is_empty() {
         return Err(unusable("it holds no PEM certificate".to_owned()));
     }
