@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use url::Url;
 use zeroize::Zeroizing;
 
 use super::failure::not_key_vault;
@@ -232,10 +231,11 @@ fn item(bundle: Bundle) -> Result<Item, VaultError> {
     Ok(Item { name, version, properties })
 }
 
-/// Name and version out of `https://HOST/secrets/NAME[/VERSION]`.
+/// Name and version out of `https://HOST/secrets/NAME[/VERSION]`. Each entry of a listing has one, and what a
+/// URL may hold besides is in no name.
 fn identity(id: &str) -> Option<(SecretName, Option<VersionId>)> {
-    let url = Url::parse(id).ok()?;
-    let mut segments = url.path_segments()?;
+    let (_, place) = id.split_once("://")?;
+    let mut segments = place.split('/').skip(1);
     if !segments.next()?.eq_ignore_ascii_case("secrets") {
         return None;
     }
