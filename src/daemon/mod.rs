@@ -51,8 +51,10 @@ pub use request::request;
 use signals::{Order, Signals};
 pub use terminal::say;
 
-/// Threads for calls that wait for the vault.
-const WORKERS: usize = 2;
+/// Threads for calls that wait for the vault. One carries more than any vault answers; of two, each wakes the
+/// other for what it begins, which costs a lone cold read a third more switches of threads. So nothing may
+/// block it: what does has `spawn_blocking`, or a thread of its own.
+const WORKERS: usize = 1;
 /// For how long an unmounted mount may go on, before it is one that somebody else holds.
 const LAST_REQUESTS: Duration = Duration::from_secs(3);
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
+
 use super::properties::rendered;
 use super::{Answer, Fs, FsError, deleted, encoding};
 use crate::tree::Node;
@@ -79,7 +81,10 @@ impl<V: Vault> Fs<V> {
             return Answer::Now(self.opened(known.answer, told));
         }
         let fs = Arc::clone(self);
-        Answer::of(async move { fs.open_uncached(&node, told, past_the_cache).await })
+        let waits_for_a_value = node.value().is_some();
+        let opened = async move { fs.open_uncached(&node, told, past_the_cache).await };
+        // A get that is begun by the task that waits for it wakes no other thread.
+        if waits_for_a_value { Answer::Later(opened.boxed()) } else { Answer::of(opened) }
     }
 
     async fn open_uncached(&self, node: &Node, told: Option<u64>, past_the_cache: bool) -> Result<Opened, FsError> {

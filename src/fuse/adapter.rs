@@ -19,6 +19,7 @@ use super::complaints::{Complaints, Origin};
 use super::kernel::Kernel;
 use super::reply::{caught, file_attr, file_type, settle};
 use super::spin::Spin;
+use super::teller::Teller;
 use crate::fs::{Answer, Caller, Entries, Fs, FsError, NewAttributes, Opened, Shown, is_writer};
 use crate::tree::{FILE_NAME_MAX, Refresh};
 use crate::vault::Vault;
@@ -34,6 +35,7 @@ const NOTHING_OPEN: u64 = 0;
 pub(super) struct Adapter<V> {
     fs: Arc<Fs<V>>,
     kernel: Kernel,
+    teller: Teller,
     spin: Option<Spin>,
     runtime: Handle,
     deadline: Duration,
@@ -42,9 +44,15 @@ pub(super) struct Adapter<V> {
 
 impl<V: Vault> Adapter<V> {
     /// Runs within a tokio runtime, whose tasks will wait for the vault.
-    pub(super) fn new(fs: Arc<Fs<V>>, kernel: Kernel, spin: Option<Spin>, deadline: Duration) -> Adapter<V> {
+    pub(super) fn new(
+        fs: Arc<Fs<V>>,
+        kernel: Kernel,
+        teller: Teller,
+        spin: Option<Spin>,
+        deadline: Duration,
+    ) -> Adapter<V> {
         let complaints = Arc::new(Complaints::new(Arc::clone(&fs)));
-        Adapter { fs, kernel, spin, runtime: Handle::current(), deadline, complaints }
+        Adapter { fs, kernel, teller, spin, runtime: Handle::current(), deadline, complaints }
     }
 
     fn settle<T: Send + 'static>(
@@ -176,11 +184,11 @@ impl<V: Vault> Filesystem for Adapter<V> {
             let work = || Answer::Now(self.fs.open_to_write(inode.0, flags.0, &caller(request)));
             return self.settle(origin("open", request, inode), work, answer);
         }
-        let (fs, kernel, runtime) = (Arc::clone(&self.fs), self.kernel.clone(), self.runtime.clone());
+        let (fs, kernel, teller) = (Arc::clone(&self.fs), self.kernel.clone(), self.teller.clone());
         let answer = move |result: Result<Opened, Errno>| match result {
             Ok(Opened { handle, taken: true, .. }) if !kernel.is_touching() => opened(reply, handle),
             Ok(Opened { handle, size, .. }) => {
-                runtime.spawn_blocking(move || {
+                teller.tell(move || {
                     if let Ok(snapshot) = fs.snapshot(handle) {
                         let last = snapshot.expose_range(size.saturating_sub(1), 1);
                         fs.tell_size(inode.0, size, || kernel.tell_size(inode.0, size, last));

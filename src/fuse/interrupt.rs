@@ -77,10 +77,11 @@ fn look(arrivals: &Receiver<Waiting>) {
         waiting.push(first);
         while !waiting.is_empty() {
             thread::sleep(PERIOD);
-            waiting.extend(arrivals.try_iter());
             waiting.retain(|caller| !caller.interrupted.is_closed());
             let (ended, rest) = waiting.into_iter().partition(|caller| has_to_end(caller.thread));
             waiting = rest;
+            // Most are answered before they have waited for a whole period, and then cost no look.
+            waiting.extend(arrivals.try_iter());
             for caller in ended {
                 let _ = caller.interrupted.send(()); // or it has been answered meanwhile
             }

@@ -15,6 +15,7 @@ mod notify;
 mod place;
 mod reply;
 mod spin;
+mod teller;
 mod touch;
 mod unmount;
 
@@ -34,6 +35,7 @@ pub use mount::{MountError, MountSettings, Mounted, mount};
 pub use notify::Notifier;
 pub use place::{check, clear_dead};
 use spin::Spin;
+use teller::Teller;
 pub use unmount::{UnmountError, Unmounted, unmount};
 
 /// Threads that read requests. One is enough, since nothing waits on it: what has to wait for the vault
@@ -63,7 +65,7 @@ pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, settings: ServeSetti
     let kernel = Kernel::default();
     let line = connection.try_clone()?;
     let spin = if settings.spin && spin::is_worthwhile() { Some(Spin::new(connection.try_clone()?)?) } else { None };
-    let adapter = Adapter::new(fs, kernel.clone(), spin, settings.deadline);
+    let adapter = Adapter::new(fs, kernel.clone(), Teller::start()?, spin, settings.deadline);
     let mut config = Config::default();
     config.n_threads = Some(LOOPS);
     // Who may enter is the mount's business, and the kernel's to check.

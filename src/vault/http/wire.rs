@@ -52,8 +52,8 @@ struct Attributes {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ListPage {
-    value: Vec<Entry>,
+struct ListPage<E> {
+    value: Vec<E>,
     next_link: Option<String>,
 }
 
@@ -63,6 +63,15 @@ struct ListPage {
 enum Entry {
     Bundle(Box<Bundle>),
     Other(IgnoredAny),
+}
+
+impl Entry {
+    fn bundle(self) -> Option<Bundle> {
+        match self {
+            Entry::Bundle(bundle) => Some(*bundle),
+            Entry::Other(IgnoredAny) => None,
+        }
+    }
 }
 
 /// A page of a listing.
@@ -122,14 +131,20 @@ pub(super) fn deleted(answer: &Answer) -> Result<DeletedItem, VaultError> {
 
 /// The items of a list page, and the link to the next one.
 pub(super) fn page<T: ListItem>(answer: &Answer) -> Result<Listed<T>, VaultError> {
-    let page: ListPage = parsed(answer)?;
-    let entries = page.value.len();
-    let readable = page.value.into_iter().filter_map(|entry| match entry {
-        Entry::Bundle(bundle) => T::of(*bundle).ok(),
-        Entry::Other(IgnoredAny) => None,
-    });
-    let items: Vec<T> = readable.collect();
-    Ok(Listed { skipped: entries - items.len(), items, next_link: page.next_link })
+    // To try what an entry may be takes a copy of it, which a page without a wrong one can do without.
+    match parsed::<ListPage<Bundle>>(answer) {
+        Ok(page) => Ok(listed(page.value.into_iter().map(Some), page.next_link)),
+        Err(_) => {
+            let page: ListPage<Entry> = parsed(answer)?;
+            Ok(listed(page.value.into_iter().map(Entry::bundle), page.next_link))
+        }
+    }
+}
+
+fn listed<T: ListItem>(bundles: impl ExactSizeIterator<Item = Option<Bundle>>, next_link: Option<String>) -> Listed<T> {
+    let entries = bundles.len();
+    let items: Vec<T> = bundles.flatten().filter_map(|bundle| T::of(bundle).ok()).collect();
+    Listed { skipped: entries - items.len(), items, next_link }
 }
 
 /// What a list page can be made of.
