@@ -60,7 +60,28 @@ pub struct Entries<V> {
     directory: Arc<Directory>,
     feed: OwnedMappedMutexGuard<Option<Feed>, Feed>,
     at: Position,
+    lease: Lease,
     first: Option<Entry>,
+}
+
+/// For how long the entries of a page count. That is the same for all, so it is found out once.
+#[derive(Default)]
+struct Lease(Option<(Page, Duration)>);
+
+impl Lease {
+    fn of(&mut self, vault: &impl Vault, page: &Page, item: &Item) -> Duration {
+        if let Some((known, fresh_for)) = &self.0
+            && Arc::ptr_eq(known, page)
+        {
+            return *fresh_for;
+        }
+        let Some(known) = vault.known_item(&item.name) else { return Duration::ZERO };
+        // The directory may be read from an older listing than the one that counts.
+        if known.answer.is_some_and(|listed| listed.is_in(page)) {
+            self.0 = Some((Arc::clone(page), known.fresh_for));
+        }
+        known.fresh_for
+    }
 }
 
 /// Where a READDIR goes on: offsets are opaque to the kernel, save that 0 is the beginning.
@@ -122,7 +143,8 @@ impl<V: Vault> Fs<V> {
             }
             let started = || fs.feed(&directory.node);
             let feed = OwnedMutexGuard::map(feed, |feed| feed.get_or_insert_with(started));
-            let mut entries = Entries { fs, directory, feed, at: Position::of(offset), first: None };
+            let mut entries =
+                Entries { fs, directory, feed, at: Position::of(offset), lease: Lease::default(), first: None };
             while entries.first.is_none() && entries.wait().await? {}
             Ok(entries)
         })
@@ -166,7 +188,13 @@ impl<V: Vault> Fs<V> {
     }
 
     /// A listing's item as an entry; none if this directory does not show it.
-    fn listed_entry(&self, directory: &Node, item: &Item, next: Position) -> Option<Entry> {
+    fn listed_entry(
+        &self,
+        directory: &Node,
+        item: &Item,
+        lease: impl FnOnce() -> Duration,
+        next: Position,
+    ) -> Option<Entry> {
         let node = match directory {
             Node::Secrets => Node::Secret(item.name.clone()),
             Node::Values if item.properties.enabled => Node::Value(item.name.clone()),
@@ -180,13 +208,9 @@ impl<V: Vault> Fs<V> {
         };
         let facts = match self.known_by_value(&node) {
             Some(Ok(facts)) => facts,
-            _ => item_facts(&node, item, self.listing_lease(item)),
+            _ => item_facts(&node, item, lease()),
         };
         Some(Entry { shown: self.shown(&node, &facts), next: next.offset(), node, dots: None, named: None })
-    }
-
-    fn listing_lease(&self, item: &Item) -> Duration {
-        self.vault.known_item(&item.name).map_or(Duration::ZERO, |known| known.fresh_for)
     }
 }
 
@@ -218,16 +242,19 @@ impl<V: Vault> Entries<V> {
                     }
                     None => self.at = Position::Listed(1, 0),
                 },
-                Position::Listed(page, place) => match self.feed.page(page - 1).cloned()?.get(place) {
-                    Some(item) => {
-                        self.at = Position::Listed(page, place + 1);
-                        let entry = self.fs.listed_entry(&self.directory.node, item, self.at);
-                        if entry.is_some() && !self.feed.overlay.claimed.contains(&item.name) {
-                            return entry;
-                        }
+                Position::Listed(number, place) => {
+                    let page = self.feed.page(number - 1).cloned()?;
+                    let Some(item) = page.get(place) else {
+                        self.at = Position::Listed(number + 1, 0);
+                        continue;
+                    };
+                    self.at = Position::Listed(number, place + 1);
+                    let lease = || self.lease.of(&self.fs.vault, &page, item);
+                    let entry = self.fs.listed_entry(&self.directory.node, item, lease, self.at);
+                    if entry.is_some() && !self.feed.overlay.claimed.contains(&item.name) {
+                        return entry;
                     }
-                    None => self.at = Position::Listed(page + 1, 0),
-                },
+                }
             }
         }
     }

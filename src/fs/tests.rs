@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::{Answer, Entry, Fs, FsError, FsSettings, Shown, WritingSettings};
 use crate::cache::{CacheSettings, Cached};
 use crate::tree::{FileKind, Ownership, ROOT_INODE};
-use crate::vault::double::Double;
-use crate::vault::{VaultError, VaultErrorKind};
+use crate::vault::double::{Double, name};
+use crate::vault::{Vault, VaultError, VaultErrorKind};
 
 mod changing;
 mod writing;
@@ -110,6 +110,22 @@ async fn a_directory_can_be_read_from_the_middle_first() {
     let handle = tree.opendir(walk(&tree, "values").await.unwrap().attributes.inode).unwrap();
     let rest = settled(tree.readdir(handle, all[2].next)).await.unwrap();
     assert_eq!(names(&rest.collect::<Vec<_>>()), ["b", "c"]);
+}
+
+#[tokio::test]
+async fn an_old_listing_gets_the_leases_of_the_one_that_counts() {
+    let (double, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let handle = tree.opendir(walk(&tree, "values").await.unwrap().attributes.inode).unwrap();
+    list(&tree, "values").await;
+    let old: Vec<_> = settled(tree.readdir(handle, 0)).await.unwrap().collect();
+    assert_eq!(names(&old), [".", "..", "a", "b", "c"]);
+    double.delete(&name("c")).await.unwrap();
+    tree.vault.forget_all();
+    assert_eq!(names(&list(&tree, "values").await), [".", "..", "a", "b"]);
+    let rest: Vec<_> = settled(tree.readdir(handle, old[2].next)).await.unwrap().collect();
+    assert_eq!(names(&rest), ["b", "c"]);
+    assert!(rest[0].shown.name_for > Duration::from_secs(50));
+    assert!(rest[1].shown.name_for < Duration::from_secs(50), "the vault has it no more");
 }
 
 #[tokio::test]

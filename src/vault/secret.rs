@@ -92,6 +92,11 @@ impl Listed {
     pub fn of(page: &Page, at: usize) -> Option<Listed> {
         (at < page.len()).then(|| Listed { page: Arc::clone(page), at })
     }
+
+    /// Whether it stands in this very page, and not in another with the same entries.
+    pub fn is_in(&self, page: &Page) -> bool {
+        Arc::ptr_eq(&self.page, page)
+    }
 }
 
 impl Deref for Listed {

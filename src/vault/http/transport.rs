@@ -61,6 +61,8 @@ pub(super) type Sent = Result<Answer, (Loss, VaultError)>;
 pub(super) struct Transport {
     client: Client,
     base: Url,
+    /// The same with an `api-version`.
+    stamped: Url,
     api_version: String,
     over_socket: bool,
 }
@@ -85,7 +87,10 @@ impl Transport {
         };
         let client = builder.build().map_err(|error| HttpSetupError::Tls(cause(&error)))?;
         let over_socket = settings.socket.is_some();
-        Ok(Transport { client, base: settings.base.clone(), api_version: settings.api_version.clone(), over_socket })
+        let (base, api_version) = (settings.base.clone(), settings.api_version.clone());
+        let mut stamped = base.clone();
+        stamp(&mut stamped, &api_version);
+        Ok(Transport { client, base, stamped, api_version, over_socket })
     }
 
     /// The one client, which reaches the authority too.
@@ -99,16 +104,14 @@ impl Transport {
 
     /// The URL of a path below the vault, with its `api-version`.
     pub(super) fn route(&self, segments: &[&str]) -> Url {
-        let mut url = self.base.clone();
+        let mut url = self.stamped.clone();
         url.set_path(&segments.join("/")); // names, versions and our own words: nothing to escape
-        self.stamp(&mut url);
         url
     }
 
     /// Says which `api-version` is meant, in place of what a link from the vault may say.
     pub(super) fn stamp(&self, url: &mut Url) {
-        let others: Vec<_> = url.query_pairs().into_owned().filter(|(key, _)| key != "api-version").collect();
-        url.query_pairs_mut().clear().append_pair("api-version", &self.api_version).extend_pairs(others);
+        stamp(url, &self.api_version);
     }
 
     /// Whether a URL that the vault handed out leads to the vault itself.
@@ -143,6 +146,11 @@ impl Transport {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         Ok(Answer { operation: call.operation, status, headers, body, repeated: false })
     }
+}
+
+fn stamp(url: &mut Url, api_version: &str) {
+    let others: Vec<_> = url.query_pairs().into_owned().filter(|(key, _)| key != "api-version").collect();
+    url.query_pairs_mut().clear().append_pair("api-version", api_version).extend_pairs(others);
 }
 
 impl Answer {
