@@ -20,7 +20,11 @@ impl Teller {
         let (sender, tellings) = channel::<Telling>();
         thread::Builder::new().name("teller".to_owned()).spawn(move || {
             for telling in tellings {
-                let _ = caught(|| Ok(telling())); // whoever waits for it is answered when it is dropped
+                // Whoever waits for one that panics is answered when it is dropped.
+                let _ = caught(|| {
+                    telling();
+                    Ok(())
+                });
             }
         })?;
         Ok(Teller(sender))
