@@ -25,7 +25,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::config::{EmulatorConfig, MountConfig, RequestConfig, UsageError};
 use crate::daemon::{self, Failure};
 pub use access::{AccessArgs, Auth, AuthArgs, Cloud};
-pub use cache::CacheArgs;
+pub use cache::{CacheArgs, Sizes};
 pub use emulator::{EmulatorArgs, SignIn, SignInArgs};
 pub use ready::{ReadyArgs, ReadyWhen};
 pub use request::RequestArgs;

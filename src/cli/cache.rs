@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// How long answers of the vault are served, and how many are kept.
 #[derive(Args, Debug, Clone)]
@@ -23,6 +23,9 @@ pub struct CacheArgs {
     /// For how long "there is no such secret" and "permission denied" are remembered
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub negative_ttl: Duration,
+    /// What `stat` shows of a file that nobody has opened yet
+    #[arg(long, value_name = "WHICH", default_value = "exact")]
+    pub sizes: Sizes,
     /// How many values are kept at most, the least recently used going first
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     pub cache_entries: usize,
@@ -30,6 +33,15 @@ pub struct CacheArgs {
     /// may lock in memory, between 1M and 64M]
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub cache_bytes: Option<usize>,
+}
+
+/// What `stat` shows of a file whose content is not known.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sizes {
+    /// Its size, for which the value is fetched
+    Exact,
+    /// The size it had last, or 0, without asking: programs that go by it, as tar and rsync do, find no content
+    Lazy,
 }
 
 /// What `forever` stands for: longer than anything runs.

@@ -17,7 +17,7 @@ mod writing;
 use std::path::PathBuf;
 
 use crate::cache::CacheSettings;
-use crate::cli::{LogLevel, MountArgs, Spin};
+use crate::cli::{LogLevel, MountArgs, Sizes, Spin};
 use crate::fs::WritingSettings;
 use crate::fuse::{MountSettings, ServeSettings};
 use crate::rotation::RotationSettings;
@@ -143,6 +143,8 @@ pub struct MountConfig {
     pub ownership: Ownership,
     /// The cache's settings.
     pub cache: CacheSettings,
+    /// Whether nothing is fetched to know a size.
+    pub lazy_sizes: bool,
     /// What follows a change.
     pub rotation: RotationSettings,
     /// The mount's settings.
@@ -177,6 +179,7 @@ impl MountConfig {
             readiness: Readiness::from_args(&args.ready)?,
             ownership,
             cache: cache::settings(&args.cache, &rotation)?,
+            lazy_sizes: args.cache.sizes == Sizes::Lazy,
             rotation,
         })
     }

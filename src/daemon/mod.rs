@@ -170,6 +170,7 @@ impl Mount {
             mounted_at: now(),
             ttl: config.cache.ttl,
             deadline: config.serve.deadline,
+            lazy_sizes: config.lazy_sizes,
             writing: config.writing.clone(),
         };
         let fs = Fs::new(cache.clone(), settings);

@@ -184,6 +184,9 @@ impl<V: Vault> Fs<V> {
     pub(super) async fn stat_backup(self: &Arc<Self>, name: &SecretName) -> Result<Shown, FsError> {
         let node = Node::Backup(name.clone());
         if self.work.blobs.known(name, self.settings.ttl).is_none() {
+            if self.settings.lazy_sizes {
+                return Ok(self.shown(&node, &self.for_lookup(&node).await?));
+            }
             self.size_was_missing(&node);
         }
         let size = match self.backup(name).await {

@@ -89,6 +89,7 @@ impl<V: Vault> Fs<V> {
         };
         match (known, node.value()) {
             (Some(facts), _) => facts,
+            (None, Some(_)) if self.settings.lazy_sizes => self.for_lookup(node).await,
             (None, Some((name, version))) => {
                 self.size_was_missing(node);
                 self.described(node, name, version).await

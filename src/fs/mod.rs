@@ -64,6 +64,9 @@ pub struct FsSettings {
     pub ttl: Duration,
     /// For how long a change may take.
     pub deadline: Duration,
+    /// Whether nothing is fetched to know a size: what has not been opened has the size that it had last,
+    /// or none.
+    pub lazy_sizes: bool,
     /// What may be changed, and how.
     pub writing: WritingSettings,
 }

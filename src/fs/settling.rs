@@ -12,10 +12,9 @@ use tokio::time::{Instant, timeout};
 use super::answer::Answer;
 use super::{Fs, FsError};
 use crate::tree::Node;
-use crate::vault::{DeletedItem, Item, SecretName, Vault, VaultError, VaultErrorKind};
+use crate::vault::settle::{self, BETWEEN_LOOKS};
+use crate::vault::{DeletedItem, Item, SecretName, Vault, VaultError};
 
-/// As the official clients do.
-const POLL: Duration = Duration::from_secs(2);
 /// A vault that is done at once is seen to be within this; a slow one costs the caller no more.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 /// After this the vault is believed whatever it shows: it has never been seen to take half as long.
@@ -112,7 +111,7 @@ impl<V: Vault> Fs<V> {
         tokio::spawn(async move {
             let name = polled;
             while !fs.has_settled(&name, &way).await && !fs.work.settling.is_late(&name) {
-                tokio::time::sleep(POLL).await;
+                tokio::time::sleep(BETWEEN_LOOKS).await;
             }
             fs.work.deleted.forget(&name);
             fs.work.settling.end(&name);
@@ -122,8 +121,8 @@ impl<V: Vault> Fs<V> {
 
     async fn has_settled(&self, name: &SecretName, way: &Way) -> bool {
         match way {
-            Way::Deleting(_) => has_come(self.vault.deleted(name).await),
-            Way::Recovering(_) => has_come(self.vault.get_now(name, None).await),
+            Way::Deleting(_) => has_come(settle::deletion(&self.vault, name).await),
+            Way::Recovering(_) => has_come(settle::recovery(&self.vault, name).await),
             Way::Purging => !matches!(self.vault.deleted(name).await, Ok(Some(_))),
         }
     }
@@ -161,11 +160,6 @@ impl<V: Vault> Fs<V> {
     }
 }
 
-/// Whether a poll says that the secret has come; a caller who may not look there is told no more than a
-/// refusal, which means the same.
-fn has_come<T>(answer: Result<Option<T>, VaultError>) -> bool {
-    match answer {
-        Ok(found) => found.is_some(),
-        Err(error) => matches!(error.kind, VaultErrorKind::Disabled | VaultErrorKind::Denied(_)),
-    }
+fn has_come<T>(look: Result<settle::Settling<T>, VaultError>) -> bool {
+    matches!(look, Ok(settle::Settling::Settled(_) | settle::Settling::Hidden))
 }

@@ -483,6 +483,18 @@ impl<V: Vault> Filesystem for Adapter<V> {
         reply: ReplyEmpty,
     ) {
         let no_replace = flags.contains(RenameFlags::RENAME_NOREPLACE);
+        let (kernel, runtime, moved) = (self.kernel.clone(), self.runtime.clone(), new_name.to_owned());
+        let answer = move |result: Result<(), Errno>| match result {
+            Ok(()) => {
+                reply.ok();
+                if parent != new_parent {
+                    // A secret is another place there, with an inode of its own, but the kernel has moved the old
+                    // one. Until that name is dropped, its next rename by another spelling is ESTALE.
+                    runtime.spawn_blocking(move || kernel.forget_name(new_parent.0, &moved));
+                }
+            }
+            Err(errno) => reply.error(errno),
+        };
         let work = || {
             if flags.difference(RenameFlags::RENAME_NOREPLACE).is_empty() {
                 self.fs.rename((parent.0, name), (new_parent.0, new_name), no_replace, &caller(request))
@@ -490,7 +502,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
                 Answer::Now(Err(FsError::Invalid("two names cannot be exchanged here".into())))
             }
         };
-        self.settle_named(origin("rename", request, parent), Some(name), work, empty(reply));
+        self.settle_named(origin("rename", request, parent), Some(name), work, answer);
     }
 
     fn mknod(&self, request: &Request, parent: INodeNo, name: &OsStr, _: u32, _: u32, _: u32, reply: ReplyEntry) {

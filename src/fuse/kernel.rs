@@ -3,6 +3,7 @@
 //! All of this may wait for a lock that a request of somebody else's holds, so it must not run on the
 //! thread that answers requests.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -65,7 +66,7 @@ impl Kernel {
     }
 
     /// Makes the kernel look up a name again. Blocks.
-    pub(super) fn forget_name(&self, parent: u64, name: &str) {
+    pub(super) fn forget_name(&self, parent: u64, name: impl AsRef<OsStr>) {
         let Some(line) = self.line.get() else { return };
         told("a name", line.notifier.inval_entry(INodeNo(parent), name.as_ref()));
     }

@@ -20,7 +20,7 @@ impl Teller {
         let (sender, tellings) = channel::<Telling>();
         thread::Builder::new().name("teller".to_owned()).spawn(move || {
             for telling in tellings {
-                // Who waits for one that panics is answered when its reply is dropped.
+                // Whoever waits for one that panics is answered when it is dropped.
                 let _ = caught(|| {
                     telling();
                     Ok(())

@@ -34,7 +34,7 @@ pub async fn deletion<V: Vault>(vault: &V, name: &SecretName) -> Result<Settling
 /// # Errors
 /// What the vault says, save a 403.
 pub async fn recovery<V: Vault>(vault: &V, name: &SecretName) -> Result<Settling<()>, VaultError> {
-    let found: Found = vault.get(name, None).await;
+    let found: Found = vault.get_now(name, None).await;
     standing(found.map(|found| found.map(drop)))
 }
 

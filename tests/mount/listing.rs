@@ -30,6 +30,17 @@ fn a_plain_ls_gets_no_value_and_ls_l_gets_each_once_in_parallel() {
 }
 
 #[test]
+fn lazy_sizes_are_known_from_the_first_open_on() {
+    let vault = TestVault::with(&[("a", "one"), ("b", "three")]);
+    let mount = vault.mount_with(&["--sizes", "lazy"]);
+    let sizes = || mount.shell("ls -l values backups | awk 'NF > 2 { print $9, $5 }'");
+    assert_eq!(sizes(), "a 0\nb 0\na 0\nb 0\n");
+    assert!(vault.got().is_empty() && vault.requests(Operation::BackupSecret).is_empty());
+    assert_eq!(mount.shell("cat values/b; stat -c %s values/b; busybox cat secrets/a/current"), "three5\none");
+    assert_eq!(sizes(), "a 0\nb 0\na 3\nb 5\n", "backups come first");
+}
+
+#[test]
 fn two_thousand_secrets_are_listed_with_one_request_a_page() {
     let vault = TestVault::empty();
     for number in 0..2000 {

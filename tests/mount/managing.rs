@@ -154,6 +154,16 @@ shutil.rmtree('deleted/b')\"",
 }
 
 #[test]
+fn a_secret_moves_under_any_spelling() {
+    let vault = TestVault::with(&[("mixa", "x")]);
+    let mount = rw(&vault);
+    for _ in 0..5 {
+        mount.shell("mv secrets/mixa deleted/MIXA && mv deleted/mixa secrets/ && mv secrets/mixa deleted/ && mv deleted/MIXA secrets/");
+    }
+    assert_eq!(mount.shell("ls secrets deleted; cat values/mixa"), "deleted:\n\nsecrets:\nmixa\nx");
+}
+
+#[test]
 fn the_brake_stops_a_mass_deletion_and_undelete_takes_it_back() {
     let names: Vec<String> = (0..5).map(|number| format!("s{number}")).collect();
     let vault = TestVault::empty();
