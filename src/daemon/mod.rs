@@ -178,7 +178,7 @@ impl Mount {
         if mounted.made_directory() {
             say(format_args!("made the mount point {}", mounted.path().display()));
         }
-        let (serving, kernel) = match fuse::serve(Arc::clone(&fs), connection, config.serve) {
+        let (serving, kernel) = match fuse::serve(Arc::clone(&fs), &mounted, connection, config.serve) {
             Ok(served) => served,
             Err(error) => {
                 mounted.undo();

@@ -34,6 +34,8 @@ const NOTHING_OPEN: u64 = 0;
 
 pub(super) struct Adapter<V> {
     fs: Arc<Fs<V>>,
+    /// `MAJOR:MINOR`, as the kernel writes it.
+    device: Arc<str>,
     kernel: Kernel,
     teller: Teller,
     spin: Option<Spin>,
@@ -46,13 +48,14 @@ impl<V: Vault> Adapter<V> {
     /// Runs within a tokio runtime, whose tasks will wait for the vault.
     pub(super) fn new(
         fs: Arc<Fs<V>>,
+        device: &str,
         kernel: Kernel,
         teller: Teller,
         spin: Option<Spin>,
         deadline: Duration,
     ) -> Adapter<V> {
         let complaints = Arc::new(Complaints::new(Arc::clone(&fs)));
-        Adapter { fs, kernel, teller, spin, runtime: Handle::current(), deadline, complaints }
+        Adapter { fs, device: device.into(), kernel, teller, spin, runtime: Handle::current(), deadline, complaints }
     }
 
     fn settle<T: Send + 'static>(
@@ -272,7 +275,8 @@ impl<V: Vault> Filesystem for Adapter<V> {
         }
         let work = || {
             let caller = caller(request);
-            self.fs.flush(handle.0, &caller, move || descriptors(caller.process, inode.0))
+            let device = Arc::clone(&self.device);
+            self.fs.flush(handle.0, &caller, move || descriptors(caller.process, &device, inode.0))
         };
         self.settle(origin("flush", request, inode), work, empty(reply));
     }

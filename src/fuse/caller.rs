@@ -11,6 +11,7 @@ use std::fs;
 
 use fuser::Request;
 
+use super::mountinfo;
 use crate::fs::{Caller, Process};
 
 /// The part of an exit code that is a signal's number (wait(2)).
@@ -27,19 +28,28 @@ pub(super) fn caller(request: &Request) -> Caller {
     Caller { process, uid: request.uid(), gid: request.gid(), killed }
 }
 
-/// How many descriptors a process has that write to an inode (proc_pid_fdinfo(5)): 0 where that is not
-/// to be seen.
-pub(super) fn descriptors(process: Process, inode: u64) -> usize {
-    let Ok(all) = fs::read_dir(format!("/proc/{}/fdinfo", process.0)) else { return 0 };
+/// How many descriptors a process has that write to an inode of a device, which is `MAJOR:MINOR`
+/// (proc_pid_fdinfo(5)): 0 where that is not to be seen.
+pub(super) fn descriptors(process: Process, device: &str, inode: u64) -> usize {
+    let process = process.0.to_string();
+    let Ok(all) = fs::read_dir(format!("/proc/{process}/fdinfo")) else { return 0 };
     let infos = all.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok());
-    infos.filter(|info| writes_to(info, inode)).count()
+    let is_on_device = |info: &String| {
+        let mount = field(info, "mnt_id:").and_then(|id| id.parse().ok());
+        let mount = mount.and_then(|id| mountinfo::seen_by(&process, id).ok().flatten());
+        mount.is_some_and(|mount| mount.device == device)
+    };
+    infos.filter(|info| writes_to(info, inode)).filter(is_on_device).count()
 }
 
 fn writes_to(info: &str, inode: u64) -> bool {
-    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    let flags = field("flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
+    let flags = field(info, "flags:").and_then(|flags| i32::from_str_radix(flags, 8).ok());
     let writes = flags.is_some_and(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY);
-    writes && field("ino:").and_then(|number| number.parse().ok()) == Some(inode)
+    writes && field(info, "ino:").and_then(|number| number.parse().ok()) == Some(inode)
+}
+
+fn field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
 fn read(path: &str) -> Option<String> {
@@ -81,11 +91,15 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let inode = std::os::unix::fs::MetadataExt::ino(&file.as_file().metadata().unwrap());
         let this = Process(std::process::id());
+        let descriptor = std::os::fd::AsRawFd::as_raw_fd(file.as_file());
+        let info = fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}")).unwrap();
+        let mount = mountinfo::with_id(field(&info, "mnt_id:").unwrap().parse().unwrap()).unwrap().unwrap();
         let _reader = fs::File::open(file.path()).unwrap();
-        assert_eq!(descriptors(this, inode), 1);
+        assert_eq!(descriptors(this, &mount.device, inode), 1);
         let _second = file.as_file().try_clone().unwrap();
-        assert_eq!(descriptors(this, inode), 2);
-        assert_eq!(descriptors(Process(0), inode), 0);
+        assert_eq!(descriptors(this, &mount.device, inode), 2);
+        assert_eq!(descriptors(this, "0:0", inode), 0, "another filesystem may use the same number");
+        assert_eq!(descriptors(Process(0), &mount.device, inode), 0);
     }
 
     #[test]

@@ -56,16 +56,21 @@ pub struct ServeSettings {
     pub spin: bool,
 }
 
-/// Serves the filesystem on an open FUSE connection, until it is unmounted. Requests that the vault has
+/// Serves the filesystem on a mount's open FUSE connection, until it is unmounted. Requests that the vault has
 /// to answer wait in tasks of the current tokio runtime.
 ///
 /// # Errors
 /// When the kernel refuses the handshake, or speaks too old a protocol.
-pub fn serve<V: Vault>(fs: Arc<Fs<V>>, connection: OwnedFd, settings: ServeSettings) -> io::Result<(Serving, Kernel)> {
+pub fn serve<V: Vault>(
+    fs: Arc<Fs<V>>,
+    mounted: &Mounted,
+    connection: OwnedFd,
+    settings: ServeSettings,
+) -> io::Result<(Serving, Kernel)> {
     let kernel = Kernel::default();
     let line = connection.try_clone()?;
     let spin = if settings.spin && spin::is_worthwhile() { Some(Spin::new(connection.try_clone()?)?) } else { None };
-    let adapter = Adapter::new(fs, kernel.clone(), Teller::start()?, spin, settings.deadline);
+    let adapter = Adapter::new(fs, mounted.device(), kernel.clone(), Teller::start()?, spin, settings.deadline);
     let mut config = Config::default();
     config.n_threads = Some(LOOPS);
     // Who may enter is the mount's business, and the kernel's to check.

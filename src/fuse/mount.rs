@@ -178,6 +178,11 @@ fn lock(path: &Path) -> Result<Flock<File>, MountError> {
 }
 
 impl Mounted {
+    /// The filesystem's device, as `MAJOR:MINOR`.
+    pub(super) fn device(&self) -> &str {
+        &self.device
+    }
+
     /// The mount point.
     pub fn path(&self) -> &Path {
         &self.path

@@ -30,7 +30,12 @@ impl Mount {
 
 /// The mount with this number.
 pub(super) fn with_id(id: u64) -> io::Result<Option<Mount>> {
-    let table = fs::read("/proc/self/mountinfo")?;
+    seen_by("self", id)
+}
+
+/// The same in the mount namespace of a process, given as below `/proc`.
+pub(super) fn seen_by(process: &str, id: u64) -> io::Result<Option<Mount>> {
+    let table = fs::read(format!("/proc/{process}/mountinfo"))?;
     Ok(table.split(|byte| *byte == b'\n').filter_map(parse).find(|mount| mount.id == id))
 }
 

@@ -138,6 +138,25 @@ fn a_close_that_fails_is_told_by_programs_that_look() {
 }
 
 #[test]
+fn a_close_counts_although_its_process_writes_to_the_same_name_in_another_mount() {
+    let vaults = [TestVault::with(&[("db", "old")]), TestVault::with(&[("db", "old")])];
+    let [here, there] = vaults.each_ref().map(rw);
+    here.shell(&format!(
+        "python3 -c \"import os
+other = os.open('{}', os.O_WRONLY | os.O_TRUNC)
+os.write(other, b'other')
+file = os.open('secrets/db/current', os.O_WRONLY | os.O_TRUNC)
+os.write(file, b'\\xff')
+try:
+    os.close(file)
+    raise SystemExit('close has to tell that this is no text')
+except OSError: pass\"",
+        there.path("secrets/db/current").display()
+    ));
+    assert_eq!((value(&vaults[0], "db"), value(&vaults[1], "db")), (b"old".to_vec(), b"other".to_vec()));
+}
+
+#[test]
 fn a_shell_that_leaves_a_writer_behind_makes_one_version_for_each_that_ends() {
     let vault = TestVault::with(&[("db", "old")]);
     let mount = rw(&vault);
