@@ -26,6 +26,11 @@ pub struct CacheArgs {
     /// What `stat` shows of a file that nobody has opened yet
     #[arg(long, value_name = "WHICH", default_value = "exact")]
     pub sizes: Sizes,
+    /// Let the kernel keep values in its page cache, where they are readable to whoever can read the kernel's
+    /// memory, and not wiped; reads of them cost less. `values/NAME` then becomes another file with each
+    /// version, so watch and bind `secrets/NAME/current`, which does not
+    #[arg(long)]
+    pub page_cache: bool,
     /// How many values are kept at most, the least recently used going first
     #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
     pub cache_entries: usize,

@@ -145,6 +145,8 @@ pub struct MountConfig {
     pub cache: CacheSettings,
     /// Whether nothing is fetched to know a size.
     pub lazy_sizes: bool,
+    /// Whether the kernel may keep values in its page cache.
+    pub page_cache: bool,
     /// What follows a change.
     pub rotation: RotationSettings,
     /// The mount's settings.
@@ -180,6 +182,7 @@ impl MountConfig {
             ownership,
             cache: cache::settings(&args.cache, &rotation)?,
             lazy_sizes: args.cache.sizes == Sizes::Lazy,
+            page_cache: args.cache.page_cache,
             rotation,
         })
     }

@@ -171,6 +171,7 @@ impl Mount {
             ttl: config.cache.ttl,
             deadline: config.serve.deadline,
             lazy_sizes: config.lazy_sizes,
+            page_cache: config.page_cache,
             writing: config.writing.clone(),
         };
         let fs = Fs::new(cache.clone(), settings);

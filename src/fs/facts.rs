@@ -13,7 +13,7 @@ use crate::vault::{Item, Known, Page, Properties, Secret, SecretName, Vault, Vau
 
 /// How long LOOKUP waits where no listing knows the name. Until it is answered the directory takes no
 /// creation, and a READDIRPLUS that meets the name waits for it.
-const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
+pub(super) const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 
 /// For how long the kernel may keep what never changes.
 const FOREVER: Duration = Duration::from_secs(24 * 3600);
@@ -262,6 +262,7 @@ impl<V: Vault> Fs<V> {
         // Another spelling than the vault's own gets no lease, so that all spellings stay fresh.
         let same = |own: &SecretName| node.secret().is_none_or(|name| name.is_spelled(own.as_str()));
         let name_for = if facts.name.as_ref().is_none_or(same) { facts.fresh_for } else { Duration::ZERO };
+        let name_for = if self.may_move(node) { Duration::ZERO } else { name_for };
         let attributes = Attributes::of(node, inode, &self.settings.ownership, facts.times, size);
         if self.settings.writing.writable {
             // What this mount changes shows at once, and a name moves from place to place: the kernel asks.

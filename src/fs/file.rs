@@ -52,6 +52,8 @@ pub struct Opened {
     /// Whether the kernel is sure to have that size. It has to know before the handle is used: splice(2),
     /// sendfile(2) and mappings stop at the size that it knows.
     pub taken: bool,
+    /// Whether the kernel may keep the bytes, past this handle's end.
+    pub keep: bool,
 }
 
 impl<V: Vault> Fs<V> {
@@ -78,7 +80,7 @@ impl<V: Vault> Fs<V> {
             && !past_the_cache
             && let Some(known) = self.vault.known(name, version)
         {
-            return Answer::Now(self.opened(known.answer, told));
+            return Answer::Now(self.opened(&node, known.answer, told));
         }
         let fs = Arc::clone(self);
         let waits_for_a_value = node.value().is_some();
@@ -89,8 +91,12 @@ impl<V: Vault> Fs<V> {
 
     async fn open_uncached(&self, node: &Node, told: Option<u64>, past_the_cache: bool) -> Result<Opened, FsError> {
         match node {
-            Node::Current(name) | Node::Value(name) => self.opened(self.get(name, None, past_the_cache).await, told),
-            Node::Version(name, version) => self.opened(self.get(name, Some(*version), past_the_cache).await, told),
+            Node::Current(name) | Node::Value(name) => {
+                self.opened(node, self.get(name, None, past_the_cache).await, told)
+            }
+            Node::Version(name, version) => {
+                self.opened(node, self.get(name, Some(*version), past_the_cache).await, told)
+            }
             Node::Properties(name) => {
                 let description = self.describe(name, None).await?.ok_or(FsError::NotFound)?;
                 Ok(self.handed_out(Snapshot::Text(rendered(description.properties())), told))
@@ -113,18 +119,19 @@ impl<V: Vault> Fs<V> {
         }
     }
 
-    fn opened(&self, found: Found, told: Option<u64>) -> Result<Opened, FsError> {
+    fn opened(&self, node: &Node, found: Found, told: Option<u64>) -> Result<Opened, FsError> {
         let secret = found?.ok_or(FsError::NotFound)?;
         let snapshot = match encoding::decoded(&secret) {
             Some(bytes) => Snapshot::Bytes(bytes),
             None => Snapshot::Value(secret),
         };
-        Ok(self.handed_out(snapshot, told))
+        let keep = self.may_be_kept(node, &snapshot);
+        Ok(Opened { keep, ..self.handed_out(snapshot, told) })
     }
 
     fn handed_out(&self, snapshot: Snapshot, told: Option<u64>) -> Opened {
         let size = snapshot.len();
-        Opened { handle: self.files.open(snapshot), size, taken: told == Some(size) }
+        Opened { handle: self.files.open(snapshot), size, taken: told == Some(size), keep: false }
     }
 
     /// The snapshot behind a handle, for READ.

@@ -24,6 +24,7 @@ mod handles;
 mod modes;
 mod names;
 mod overlay;
+mod paging;
 mod properties;
 mod refreshing;
 mod refusals;
@@ -67,6 +68,8 @@ pub struct FsSettings {
     /// Whether nothing is fetched to know a size: what has not been opened has the size that it had last,
     /// or none.
     pub lazy_sizes: bool,
+    /// Whether the kernel may keep the bytes of values.
+    pub page_cache: bool,
     /// What may be changed, and how.
     pub writing: WritingSettings,
 }
@@ -154,6 +157,7 @@ impl<V: Vault> Fs<V> {
         };
         let fs = Arc::clone(self);
         Answer::of(async move {
+            let node = fs.file_behind(node).await;
             let shown = fs.shown(&node, &fs.for_lookup(&node).await?);
             fs.inodes.lock().remember(&node, shown.attributes.inode, shown.attributes.size);
             Ok(shown)

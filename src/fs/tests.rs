@@ -36,7 +36,7 @@ pub(super) fn settings(ownership: Ownership) -> FsSettings {
         binary: false,
     };
     let (ttl, deadline) = (Duration::from_secs(60), Duration::from_secs(10));
-    FsSettings { ownership, mounted_at: 500, ttl, deadline, lazy_sizes: false, writing }
+    FsSettings { ownership, mounted_at: 500, ttl, deadline, lazy_sizes: false, page_cache: false, writing }
 }
 
 async fn settled<T>(answer: Answer<T>) -> Result<T, FsError> {

@@ -126,9 +126,10 @@ fn origin(operation: &'static str, request: &Request, inode: INodeNo) -> Origin 
     Origin { operation, inode: inode.0, pid: request.pid() }
 }
 
-/// Direct: what was read must not stay in the page cache.
-fn opened(reply: ReplyOpen, handle: u64) {
-    reply.opened(FileHandle(handle), FopenFlags::FOPEN_DIRECT_IO | FopenFlags::FOPEN_NOFLUSH);
+/// Direct: what was read must not stay in the page cache, unless the user wants it there.
+fn opened(reply: ReplyOpen, handle: u64, keep: bool) {
+    let caching = if keep { FopenFlags::FOPEN_KEEP_CACHE } else { FopenFlags::FOPEN_DIRECT_IO };
+    reply.opened(FileHandle(handle), caching | FopenFlags::FOPEN_NOFLUSH);
 }
 
 impl<V: Vault> Filesystem for Adapter<V> {
@@ -177,7 +178,7 @@ impl<V: Vault> Filesystem for Adapter<V> {
 
     fn open(&self, request: &Request, inode: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if self.kernel.is_touch(request.pid()) {
-            return opened(reply, NOTHING_OPEN);
+            return opened(reply, NOTHING_OPEN, false);
         }
         if self.fs.is_written(inode.0, flags.0) {
             let answer = |result: Result<u64, Errno>| match result {
@@ -189,14 +190,14 @@ impl<V: Vault> Filesystem for Adapter<V> {
         }
         let (fs, kernel, teller) = (Arc::clone(&self.fs), self.kernel.clone(), self.teller.clone());
         let answer = move |result: Result<Opened, Errno>| match result {
-            Ok(Opened { handle, taken: true, .. }) if !kernel.is_touching() => opened(reply, handle),
-            Ok(Opened { handle, size, .. }) => {
+            Ok(Opened { handle, taken: true, keep, .. }) if !kernel.is_touching() => opened(reply, handle, keep),
+            Ok(Opened { handle, size, keep, .. }) => {
                 teller.tell(move || {
                     if let Ok(snapshot) = fs.snapshot(handle) {
                         let last = snapshot.expose_range(size.saturating_sub(1), 1);
                         fs.tell_size(inode.0, size, || kernel.tell_size(inode.0, size, last));
                     }
-                    opened(reply, handle);
+                    opened(reply, handle, keep);
                 });
             }
             Err(errno) => reply.error(errno),

@@ -47,6 +47,9 @@ impl<V: Vault> KernelNotifier for Notifier<V> {
                 }
             }
         }
+        if let Some(moved) = self.fs.name_that_moves(&change.name) {
+            self.kernel.forget_name(moved.parent, &moved.name);
+        }
         match change.kind {
             ChangeKind::Value { .. } => self.touch(change),
             ChangeKind::Properties | ChangeKind::Gone => {}

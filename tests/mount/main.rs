@@ -15,6 +15,7 @@ mod lifecycle;
 mod listing;
 mod managing;
 mod model;
+mod paging;
 mod posix;
 mod programs;
 mod readiness;
