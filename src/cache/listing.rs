@@ -108,6 +108,11 @@ impl Listing {
         self.0.borrow().pages.len()
     }
 
+    /// The first page that readers get.
+    pub(super) fn first_page(&self) -> Option<Page> {
+        self.0.borrow().pages.iter().find(|page| !page.is_empty()).map(Arc::clone)
+    }
+
     /// What it says of one item. `None`: nothing, since it has not come that far.
     pub(super) fn item(&self, place: &Place) -> Option<Option<Listed>> {
         let progress = self.0.borrow();
