@@ -37,6 +37,14 @@ for name in names:
 print(statistics.median(took) / 1000)
 PYTHON
 
+# Lists a directory of which the kernel has dropped what it kept, as it does when the listing's ttl is over.
+cat >"$work/told.py" <<'PYTHON'
+import os, subprocess, sys
+directory = os.open(sys.argv[2], os.O_RDONLY)
+os.posix_fadvise(directory, 0, 0, os.POSIX_FADV_DONTNEED)
+subprocess.run([sys.argv[1], "ls", "-n", "1", sys.argv[2]], check=True)
+PYTHON
+
 # A vault with COUNT secrets of 32 bytes, mounted at $work/akvfs-COUNT; the floor beside it.
 mount_both() {
     local count=$1 vault=$work/vault-$1 name
@@ -104,3 +112,4 @@ compare 'cached open+read+close, 1 ms apart, unpinned' 1.05 1000 python3 "$work/
 mount_both 10000
 pin 1
 compare 'listing with stat, per entry of 10,000' 1.05 10000 taskset -c 1 "$work/fsbench" ls -n 3
+compare 'the same, of which the kernel has kept nothing' 1.05 10000 taskset -c 1 python3 "$work/told.py" "$work/fsbench"

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 
+use futures_util::future::join;
 use futures_util::stream::{self, StreamExt};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use crate::vault::{Item, Listed, Page, Pages, SecretName, VaultError, VaultErrorKind, VersionId};
@@ -56,17 +58,21 @@ impl Listing {
     pub(super) fn grow(
         &self,
         mut pages: Pages,
-        seen: impl Fn(&Page, Instant) + Send + 'static,
+        mut seen: impl FnMut(&Page, Instant) + Send + 'static,
     ) -> impl Future<Output = Result<(), VaultError>> + Send + 'static {
         let growing = Growing(self.clone());
         async move {
+            let mut came: Option<(Page, Instant)> = None;
             loop {
                 let asked = Instant::now();
-                match pages.next().await {
-                    Some(Ok(page)) => {
-                        seen(&page, asked);
-                        growing.0.add(page);
-                    }
+                let show = async {
+                    let Some((page, asked)) = came.take() else { return };
+                    yield_now().await; // to who sends the request: the vault is at work meanwhile
+                    seen(&page, asked);
+                    growing.0.add(page);
+                };
+                match join(pages.next(), show).await.0 {
+                    Some(Ok(page)) => came = Some((page, asked)),
                     Some(Err(error)) => {
                         growing.0.end(Err(error.clone()));
                         return Err(error);
@@ -100,6 +106,11 @@ impl Listing {
 
     pub(super) fn number_of_pages(&self) -> usize {
         self.0.borrow().pages.len()
+    }
+
+    /// The first page that readers get.
+    pub(super) fn first_page(&self) -> Option<Page> {
+        self.0.borrow().pages.iter().find(|page| !page.is_empty()).map(Arc::clone)
     }
 
     /// What it says of one item. `None`: nothing, since it has not come that far.

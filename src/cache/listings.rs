@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use super::CacheSettings;
 use super::listing::{End, Listing};
-use crate::vault::{Item, Known, Listed, Pages, Properties, SecretName, VersionId};
+use crate::vault::{Item, Known, Listed, Page, Pages, Properties, SecretName, VersionId};
 
 /// Listings of versions that are remembered at most.
 const VERSION_LISTINGS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(255);
@@ -104,6 +104,14 @@ impl Listings {
         let growing = slot.latest.as_ref().filter(|listing| listing.ended().is_none())?;
         let answer = growing.item(&place)?;
         Some(Known { answer, fresh_for: self.settings.ttl })
+    }
+
+    /// The first page of the listing of secrets, if that is complete and fresh.
+    pub(super) fn first_page(&self) -> Option<Known<Page>> {
+        let mut slot = self.secrets.lock();
+        slot.promote();
+        let (listing, fresh_for) = slot.counting(&self.settings, Duration::ZERO)?;
+        Some(Known { answer: listing.first_page()?, fresh_for })
     }
 
     /// How long ago the listing of secrets that is shown was complete.

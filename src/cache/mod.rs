@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::broadcast;
 
 use crate::vault::{
-    Changes, DeletedItem, Found, Item, Known, Listed, NewSecret, OutContentType, Pages, Secret, SecretBytes,
+    Changes, DeletedItem, Found, Item, Known, Listed, NewSecret, OutContentType, Page, Pages, Secret, SecretBytes,
     SecretName, Vault, VaultError, VersionId,
 };
 pub use change::{Change, ChangeKind};
@@ -201,6 +201,10 @@ impl<V: Vault> Vault for Cached<V> {
 
     fn known_item(&self, name: &SecretName) -> Option<Known<Option<Listed>>> {
         self.0.listings.item(name, self.0.outage.quiet_for(None))
+    }
+
+    fn known_listing(&self) -> Option<Known<Page>> {
+        self.0.listings.first_page()
     }
 
     fn refresh(&self, name: Option<&SecretName>) {

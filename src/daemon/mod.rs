@@ -216,8 +216,8 @@ impl Mount {
                     Order::Forget => {
                         info!("forgetting what is cached");
                         cache.forget_all();
-                        let (kernel, inodes) = (kernel.clone(), fs.known_inodes());
-                        tokio::task::spawn_blocking(move || kernel.forget(&inodes));
+                        let (kernel, directories, inodes) = (kernel.clone(), fs.listings(), fs.known_inodes());
+                        tokio::task::spawn_blocking(move || kernel.forget(&directories, &inodes));
                     }
                 },
             }

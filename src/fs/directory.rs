@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
 use tokio::sync::{Mutex, OwnedMappedMutexGuard, OwnedMutexGuard};
+use tokio::time::Instant;
 
-use super::facts::item_facts;
+use super::facts::{FOREVER, item_facts};
+use super::keeping::{KEPT, Keeping};
 use super::overlay::Overlay;
 use super::{Answer, Fs, FsError, Shown};
 use crate::tree::Node;
-use crate::vault::{Item, Page, Pages, Vault, VaultError};
+use crate::vault::{Item, Known, Page, Pages, Vault, VaultError};
 
 /// A directory that somebody is reading. It keeps the listing it started with, so that an offset
 /// means the same entry in every call.
 pub(super) struct Directory {
     node: Node,
+    keeping: Keeping,
     /// `None` before the first read.
     feed: Arc<Mutex<Option<Feed>>>,
 }
@@ -53,6 +56,15 @@ impl Entry {
     }
 }
 
+/// A directory that has just been opened.
+#[derive(Clone, Copy, Debug)]
+pub struct OpenedDirectory {
+    /// What it is read and closed by.
+    pub handle: u64,
+    /// What the kernel is to do with its entries.
+    pub keeping: Keeping,
+}
+
 /// The entries of an open directory from a place on, each made when it is taken: those that are there,
 /// and at least one unless it is the end.
 pub struct Entries<V> {
@@ -62,6 +74,9 @@ pub struct Entries<V> {
     at: Position,
     lease: Lease,
     first: Option<Entry>,
+    began: Instant,
+    /// When the first of those that were taken counts no more.
+    until: Instant,
 }
 
 /// For how long the entries of a page count. That is the same for all, so it is found out once.
@@ -119,9 +134,17 @@ impl<V: Vault> Fs<V> {
     ///
     /// # Errors
     /// An inode that the kernel was never told.
-    pub fn opendir(&self, inode: u64) -> Result<u64, FsError> {
+    pub fn opendir(&self, inode: u64) -> Result<OpenedDirectory, FsError> {
         let node = self.node(inode).ok_or(FsError::NotFound)?;
-        Ok(self.directories.open(Directory { node, feed: Arc::default() }))
+        // What this mount changes shows at once, so that the kernel has to ask.
+        let is_listing = KEPT.contains(&node) && !self.settings.writing.writable;
+        let listing = if is_listing { self.vault.known_listing() } else { None };
+        let keeping = self.tellings.opened(&node, listing);
+        if keeping == Keeping::Kept {
+            self.sizes.listed(&node);
+        }
+        let handle = self.directories.open(Directory { node, keeping, feed: Arc::default() });
+        Ok(OpenedDirectory { handle, keeping })
     }
 
     /// Closes a directory (RELEASEDIR).
@@ -143,8 +166,8 @@ impl<V: Vault> Fs<V> {
             }
             let started = || fs.feed(&directory.node);
             let feed = OwnedMutexGuard::map(feed, |feed| feed.get_or_insert_with(started));
-            let mut entries =
-                Entries { fs, directory, feed, at: Position::of(offset), lease: Lease::default(), first: None };
+            let (at, lease, began) = (Position::of(offset), Lease::default(), Instant::now());
+            let mut entries = Entries { fs, directory, feed, at, lease, first: None, began, until: began + FOREVER };
             while entries.first.is_none() && entries.wait().await? {}
             Ok(entries)
         })
@@ -215,14 +238,35 @@ impl<V: Vault> Fs<V> {
 }
 
 impl<V: Vault> Entries<V> {
+    /// With these the kernel has all entries of a directory that it keeps, and for how long that may be, though
+    /// it asks no more: whoever has the directory open may read it again and again.
+    pub fn kept_for(&self) -> Option<Duration> {
+        if self.first.is_some() || self.directory.keeping == Keeping::Nothing {
+            return None;
+        }
+        let is_read =
+            |listing: &Known<Page>| self.feed.pages.first().is_some_and(|read| Arc::ptr_eq(read, &listing.answer));
+        let listing = self.fs.vault.known_listing().filter(is_read);
+        Some(listing.map_or(Duration::ZERO, |listing| listing.fresh_for))
+    }
+
+    /// The next entry that is there without waiting.
+    fn take(&mut self) -> Option<Entry> {
+        let entry = self.find()?;
+        if entry.dots.is_none() {
+            let counts_for = entry.shown.name_for.min(entry.shown.attributes_for);
+            self.until = self.until.min(self.began + counts_for);
+        }
+        Some(entry)
+    }
+
     /// Looks for the first entry, and waits for a page if there is none without. False at the end.
     async fn wait(&mut self) -> Result<bool, FsError> {
         self.first = self.take();
         if self.first.is_some() { Ok(true) } else { self.feed.wait().await }
     }
 
-    /// The next entry that is there without waiting.
-    fn take(&mut self) -> Option<Entry> {
+    fn find(&mut self) -> Option<Entry> {
         loop {
             match self.at {
                 Position::Fixed(place) => match self.fs.fixed_entry(&self.directory.node, place) {
@@ -265,6 +309,14 @@ impl<V: Vault> Iterator for Entries<V> {
 
     fn next(&mut self) -> Option<Entry> {
         self.first.take().or_else(|| self.take())
+    }
+}
+
+impl<V> Drop for Entries<V> {
+    fn drop(&mut self) {
+        if let Some(first) = self.feed.pages.first() {
+            self.fs.tellings.told(&self.directory.node, first, self.until);
+        }
     }
 }
 

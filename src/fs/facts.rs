@@ -16,7 +16,7 @@ use crate::vault::{Item, Known, Page, Properties, Secret, SecretName, Vault, Vau
 pub(super) const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 
 /// For how long the kernel may keep what never changes.
-const FOREVER: Duration = Duration::from_secs(24 * 3600);
+pub(super) const FOREVER: Duration = Duration::from_secs(24 * 3600);
 
 /// What is known of one place.
 pub(super) struct Facts {

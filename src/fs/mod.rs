@@ -21,6 +21,7 @@ mod extended;
 mod facts;
 mod file;
 mod handles;
+mod keeping;
 mod modes;
 mod names;
 mod overlay;
@@ -47,10 +48,12 @@ pub use caller::{Caller, Process};
 use desk::Work;
 pub use desk::is_writer;
 use directory::Directory;
-pub use directory::{Entries, Entry};
+pub use directory::{Entries, Entry, OpenedDirectory};
 pub use error::{FsError, Sentence};
 pub use file::{Opened, Snapshot};
 use handles::Handles;
+pub use keeping::Keeping;
+use keeping::{KEPT, Tellings};
 pub use modes::NewAttributes;
 use sizes::Sizes;
 
@@ -127,6 +130,7 @@ pub struct Fs<V> {
     files: Handles<Snapshot>,
     directories: Handles<Directory>,
     sizes: Sizes,
+    tellings: Tellings,
     work: Work,
 }
 
@@ -146,6 +150,7 @@ impl<V: Vault> Fs<V> {
             files: Handles::default(),
             directories: Handles::default(),
             sizes: Sizes::default(),
+            tellings: Tellings::default(),
             work: Work::default(),
         })
     }
@@ -214,6 +219,12 @@ impl<V: Vault> Fs<V> {
     /// All inodes that the kernel knows, save the root.
     pub fn known_inodes(&self) -> Vec<u64> {
         self.inodes.lock().numbers().collect()
+    }
+
+    /// The numbers of the directories whose listings the kernel may keep.
+    pub fn listings(&self) -> [u64; 2] {
+        let inodes = self.inodes.lock();
+        KEPT.each_ref().map(|directory| inodes.number(directory))
     }
 
     /// The kernel knows a file to be longer by what has been written to it, since it counts along.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Answer, Entry, Fs, FsError, FsSettings, Shown, WritingSettings};
+use super::{Answer, Entry, Fs, FsError, FsSettings, Keeping, Shown, WritingSettings};
 use crate::cache::{CacheSettings, Cached};
 use crate::tree::{FileKind, Ownership, ROOT_INODE};
 use crate::vault::double::{Double, name};
@@ -64,7 +64,7 @@ async fn walk(tree: &Tree, path: &str) -> Result<Shown, FsError> {
 
 async fn list(tree: &Tree, path: &str) -> Vec<Entry> {
     let inode = walk(tree, path).await.unwrap().attributes.inode;
-    let handle = tree.opendir(inode).unwrap();
+    let handle = tree.opendir(inode).unwrap().handle;
     let mut entries: Vec<Entry> = Vec::new();
     loop {
         let offset = entries.last().map_or(0, |entry| entry.next);
@@ -107,15 +107,52 @@ async fn a_listing_is_complete_whatever_the_buffer_and_gets_nothing() {
 async fn a_directory_can_be_read_from_the_middle_first() {
     let (_, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3")]);
     let all = list(&tree, "values").await;
-    let handle = tree.opendir(walk(&tree, "values").await.unwrap().attributes.inode).unwrap();
+    let handle = tree.opendir(walk(&tree, "values").await.unwrap().attributes.inode).unwrap().handle;
     let rest = settled(tree.readdir(handle, all[2].next)).await.unwrap();
     assert_eq!(names(&rest.collect::<Vec<_>>()), ["b", "c"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kernel_keeps_a_listing_that_was_read_twice_while_all_in_it_counts() {
+    let (_, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let keeping = async |path| {
+        let inode = walk(&tree, path).await.unwrap().attributes.inode;
+        let keeping = tree.opendir(inode).unwrap().keeping;
+        list(&tree, path).await;
+        keeping
+    };
+    list(&tree, "secrets").await;
+    list(&tree, "secrets").await;
+    assert_eq!(keeping("secrets").await, Keeping::Anew);
+    assert_eq!(keeping("secrets").await, Keeping::Kept);
+    for _ in 0..3 {
+        assert_eq!(keeping("values").await, Keeping::Nothing, "the sizes are not known");
+    }
+    tokio::time::advance(Duration::from_secs(61)).await;
+    for _ in 0..2 {
+        assert_eq!(keeping("secrets").await, Keeping::Nothing, "there is another one to read");
+    }
+}
+
+#[tokio::test]
+async fn the_kernel_keeps_nothing_once_an_older_listing_was_read_on() {
+    let (_, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3")]);
+    let inode = walk(&tree, "secrets").await.unwrap().attributes.inode;
+    let handle = tree.opendir(inode).unwrap().handle;
+    list(&tree, "secrets").await;
+    let old: Vec<_> = settled(tree.readdir(handle, 0)).await.unwrap().collect();
+    tree.vault.forget_all();
+    list(&tree, "secrets").await;
+    list(&tree, "secrets").await;
+    assert_eq!(tree.opendir(inode).unwrap().keeping, Keeping::Anew);
+    settled(tree.readdir(handle, old[2].next)).await.unwrap();
+    assert_eq!(tree.opendir(inode).unwrap().keeping, Keeping::Nothing);
 }
 
 #[tokio::test]
 async fn an_old_listing_gets_the_leases_of_the_one_that_counts() {
     let (double, tree) = tree(&[("a", "1"), ("b", "2"), ("c", "3")]);
-    let handle = tree.opendir(walk(&tree, "values").await.unwrap().attributes.inode).unwrap();
+    let handle = tree.opendir(walk(&tree, "values").await.unwrap().attributes.inode).unwrap().handle;
     list(&tree, "values").await;
     let old: Vec<_> = settled(tree.readdir(handle, 0)).await.unwrap().collect();
     assert_eq!(names(&old), [".", "..", "a", "b", "c"]);

@@ -16,11 +16,14 @@ use zeroize::Zeroizing;
 
 use super::caller::{caller, descriptors};
 use super::complaints::{Complaints, Origin};
+use super::curfew::Curfews;
 use super::kernel::Kernel;
 use super::reply::{caught, file_attr, file_type, settle};
 use super::spin::Spin;
 use super::teller::Teller;
-use crate::fs::{Answer, Caller, Entries, Fs, FsError, NewAttributes, Opened, Shown, is_writer};
+use crate::fs::{
+    Answer, Caller, Entries, Fs, FsError, Keeping, NewAttributes, Opened, OpenedDirectory, Shown, is_writer,
+};
 use crate::tree::{FILE_NAME_MAX, Refresh};
 use crate::vault::Vault;
 
@@ -37,6 +40,7 @@ pub(super) struct Adapter<V> {
     /// `MAJOR:MINOR`, as the kernel writes it.
     device: Arc<str>,
     kernel: Kernel,
+    curfews: Arc<Curfews>,
     teller: Teller,
     spin: Option<Spin>,
     runtime: Handle,
@@ -55,7 +59,9 @@ impl<V: Vault> Adapter<V> {
         deadline: Duration,
     ) -> Adapter<V> {
         let complaints = Arc::new(Complaints::new(Arc::clone(&fs)));
-        Adapter { fs, device: device.into(), kernel, teller, spin, runtime: Handle::current(), deadline, complaints }
+        let (device, runtime) = (device.into(), Handle::current());
+        let curfews = Arc::new(Curfews::new(kernel.clone(), runtime.clone()));
+        Adapter { fs, device, kernel, curfews, teller, spin, runtime, deadline, complaints }
     }
 
     fn settle<T: Send + 'static>(
@@ -108,8 +114,11 @@ impl<V: Vault> Adapter<V> {
         }
         let (fs, kernel) = (Arc::clone(&self.fs), self.kernel.clone());
         let told = self.runtime.spawn_blocking(move || match order {
-            Refresh::All => kernel.forget(&fs.known_inodes()),
-            Refresh::One(name) => fs.places_of(&name).iter().for_each(|place| kernel.forget_place(place)),
+            Refresh::All => kernel.forget(&fs.listings(), &fs.known_inodes()),
+            Refresh::One(name) => {
+                fs.listings().into_iter().for_each(|directory| kernel.forget_content(directory));
+                fs.places_of(&name).iter().for_each(|place| kernel.forget_place(place));
+            }
         });
         Answer::of(async { told.await.map(|()| Vec::new()).map_err(|_| FsError::Broken) })
     }
@@ -309,14 +318,23 @@ impl<V: Vault> Filesystem for Adapter<V> {
 
     fn opendir(&self, request: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         match caught(|| self.fs.opendir(inode.0)) {
-            Ok(handle) => reply.opened(FileHandle(handle), FopenFlags::empty()),
+            Ok(OpenedDirectory { handle, keeping }) => {
+                let flags = match keeping {
+                    Keeping::Nothing => FopenFlags::empty(),
+                    Keeping::Anew => FopenFlags::FOPEN_CACHE_DIR,
+                    Keeping::Kept => FopenFlags::FOPEN_CACHE_DIR | FopenFlags::FOPEN_KEEP_CACHE,
+                };
+                reply.opened(FileHandle(handle), flags);
+            }
             Err(error) => reply.error(self.complaints.refused(origin("opendir", request, inode), &error)),
         }
     }
 
     fn readdir(&self, request: &Request, inode: INodeNo, handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
+        let curfews = Arc::clone(&self.curfews);
         let answer = move |result: Result<Entries<V>, Errno>| match result {
             Ok(entries) => {
+                curfews.listed(inode.0, &entries);
                 for entry in entries {
                     let attributes = &entry.shown.attributes;
                     let number = INodeNo(attributes.inode);
@@ -339,9 +357,10 @@ impl<V: Vault> Filesystem for Adapter<V> {
         offset: u64,
         mut reply: ReplyDirectoryPlus,
     ) {
-        let fs = Arc::clone(&self.fs);
+        let (fs, curfews) = (Arc::clone(&self.fs), Arc::clone(&self.curfews));
         let answer = move |result: Result<Entries<V>, Errno>| match result {
             Ok(entries) => {
+                curfews.listed(inode.0, &entries);
                 for entry in entries {
                     let shown = &entry.shown;
                     let lease = shown.name_for.min(shown.attributes_for); // there is room for one only

@@ -58,8 +58,8 @@ impl Kernel {
         told("attributes", line.notifier.inval_inode(INodeNo(inode), -1, 0));
     }
 
-    /// The same, and drop what it keeps of the content for those who map the file. Blocks, for as long as a
-    /// read of it is not answered.
+    /// The same, and drop what it keeps of the content: of a file for those who map it, of a directory for
+    /// those who list it. Blocks, for as long as a read of it is not answered.
     pub(super) fn forget_content(&self, inode: u64) {
         let Some(line) = self.line.get() else { return };
         told("content", line.notifier.inval_inode(INodeNo(inode), 0, 0));
@@ -94,10 +94,12 @@ impl Kernel {
         thread != 0 && self.touching.load(Ordering::SeqCst) == thread
     }
 
-    /// Makes the kernel ask again for all names, and for the attributes of these inodes. Blocks.
-    pub fn forget(&self, inodes: &[u64]) {
+    /// Makes the kernel ask again for all names, for what is in these directories, and for the attributes of
+    /// these inodes. Blocks.
+    pub fn forget(&self, directories: &[u64], inodes: &[u64]) {
         let Some(line) = self.line.get() else { return };
         told("names", increment_epoch(&line.connection));
+        directories.iter().for_each(|directory| self.forget_content(*directory));
         for inode in inodes {
             told("attributes", line.notifier.inval_inode(INodeNo(*inode), -1, 0));
         }

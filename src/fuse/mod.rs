@@ -6,6 +6,7 @@
 mod adapter;
 mod caller;
 mod complaints;
+mod curfew;
 mod fusermount;
 mod interrupt;
 mod kernel;

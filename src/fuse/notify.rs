@@ -57,6 +57,6 @@ impl<V: Vault> KernelNotifier for Notifier<V> {
     }
 
     fn forget_all(&self) {
-        self.kernel.forget(&self.fs.known_inodes());
+        self.kernel.forget(&self.fs.listings(), &self.fs.known_inodes());
     }
 }

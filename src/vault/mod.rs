@@ -129,6 +129,12 @@ pub trait Vault: Send + Sync + 'static {
         None
     }
 
+    /// The first page of what [`secrets`](Self::secrets) gives now, if that is whole and fresh. Never waits;
+    /// only a cache knows.
+    fn known_listing(&self) -> Option<Known<Page>> {
+        None
+    }
+
     /// From now on the vault is asked again for a secret, or for all if none is named, and for what is in use
     /// at once; what is remembered serves in an outage alone. Only a cache has anything to ask again for.
     fn refresh(&self, _name: Option<&SecretName>) {}

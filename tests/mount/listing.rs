@@ -6,8 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Instant;
 
 use akvfs::emulator::{Fault, NewSecret, Operation};
+use nix::dir::Dir;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
-use crate::support::{TestVault, until};
+use crate::support::{Mounted, TestVault, akvfs, until};
 
 #[test]
 fn a_plain_ls_gets_no_value_and_ls_l_gets_each_once_in_parallel() {
@@ -91,6 +94,54 @@ fn one_reader_keeps_its_listing_while_another_gets_the_next() {
     let rest: BTreeSet<_> = open.map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(rest.len(), 599);
     assert!(!rest.contains(&first));
+}
+
+/// What an open directory holds, read from its beginning.
+fn again(open: &mut Dir) -> BTreeSet<String> {
+    open.iter().map(|entry| entry.unwrap().file_name().to_str().unwrap().to_owned()).collect()
+}
+
+/// A directory that the kernel lists by itself.
+fn kept(mount: &Mounted, directory: &str) -> Dir {
+    for _ in 0..4 {
+        mount.shell(&format!("ls {directory}"));
+    }
+    Dir::open(&mount.path(directory), OFlag::O_RDONLY, Mode::empty()).unwrap()
+}
+
+#[test]
+fn a_directory_that_stays_open_shows_what_is_new_after_the_ttl() {
+    let vault = TestVault::with(&[("a", "1"), ("b", "2")]);
+    let mount = vault.mount_with(&["--ttl", "2s"]);
+    let mut open = kept(&mount, "secrets");
+    for late in ["c", "d"] {
+        vault.put(late, "3");
+        until("the new secret shows", || again(&mut open).contains(late));
+    }
+}
+
+#[test]
+fn a_directory_that_stays_open_shows_what_is_new_after_a_refresh() {
+    let vault = TestVault::with(&[("a", "1"), ("b", "2")]);
+    let mount = vault.mount_with(&["--ttl", "1h"]);
+    let mut open = kept(&mount, "secrets");
+    for (late, words) in [("c", vec![]), ("d", vec!["d"])] {
+        vault.put(late, "3");
+        assert!(!again(&mut open).contains(late), "the ttl has not passed");
+        assert!(akvfs().arg("refresh").arg(&mount.directory).args(words).status().unwrap().success());
+        until("the new secret shows", || again(&mut open).contains(late));
+    }
+}
+
+#[test]
+fn a_new_secret_shows_after_the_ttl_though_the_kernel_has_listed_by_itself() {
+    let vault = TestVault::with(&[("a", "1"), ("b", "2")]);
+    let mount = vault.mount_with(&["--ttl", "2s"]);
+    assert_eq!(mount.shell("cat values/*"), "12");
+    drop((kept(&mount, "secrets"), kept(&mount, "values")));
+    vault.put("c", "3");
+    until("the new secret shows", || mount.shell("ls secrets values | xargs") == "secrets: a b c values: a b c\n");
+    assert_eq!(mount.shell("ls -l values | awk 'NR > 1 { print $5, $9 }'"), "1 a\n1 b\n1 c\n");
 }
 
 #[test]
