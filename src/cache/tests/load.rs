@@ -115,7 +115,7 @@ impl Fleet {
     fn start(machines: usize, secrets: usize) -> Fleet {
         let vault = Simulated::of(secrets);
         vault.limit(LIMIT * machines / 1000);
-        let mounts: Vec<_> = (0..machines).map(|_| mount(&vault)).collect();
+        let mounts: Vec<_> = (0..machines).map(|_| mount(&vault.reached())).collect();
         for cache in &mounts {
             let cache = cache.clone();
             tokio::spawn(async move {

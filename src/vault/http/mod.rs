@@ -9,6 +9,8 @@
 
 mod breaker;
 mod challenge;
+#[cfg(test)]
+pub(crate) mod double;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
