@@ -155,7 +155,10 @@ async fn fleet(machines: usize, secrets: usize) {
     println!("{machines} machines, {HOT} hot secrets of {secrets} on each");
     let fleet = Fleet::start(machines, secrets);
     let calm = |minutes: &[Asked]| minutes.iter().all(|asked| asked.throttled == 0);
-    fleet.minutes("start", 10).await;
+    let start = fleet.minutes("start", 10).await;
+    let refused: u64 = start.iter().map(|asked| asked.throttled).sum();
+    // All of them want at once what takes the vault two minutes.
+    assert!(refused <= 8 * machines as u64, "{refused} 429s at the start");
     assert_eq!(fleet.fresh(), 1.0);
     assert!(calm(&fleet.minutes("steady", 5).await), "no 429 in steady state");
     fleet.vault.trouble(Some(VaultErrorKind::Server(503)));

@@ -29,7 +29,9 @@ impl Gate {
             let sent = Instant::now();
             let outcome = one_try().await;
             match outcome.as_ref().map_err(|error| &error.kind) {
-                Err(VaultErrorKind::Throttled(retry_after)) => self.throttle.refused(sent, *retry_after),
+                Err(VaultErrorKind::Throttled(retry_after)) => {
+                    self.throttle.refused(Operation::Get, sent, *retry_after)
+                }
                 Ok(_) | Err(_) => {
                     self.throttle.accepted();
                     return outcome;

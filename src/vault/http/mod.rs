@@ -8,6 +8,7 @@
 //! and when, is `retry`'s table.
 
 mod breaker;
+mod bucket;
 mod challenge;
 #[cfg(test)]
 pub(crate) mod double;
