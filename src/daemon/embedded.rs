@@ -19,6 +19,9 @@ use crate::emulator::{Emulator, EmulatorError, MasterKey, Options, Serving, Stor
 const TOKEN_LIFETIME: Duration = Duration::from_secs(300);
 /// For how long a store that is in use is waited for.
 const RELEASE: Duration = Duration::from_secs(2);
+/// How often it is looked for meanwhile: whoever mounts again waits on a process that ends within some
+/// milliseconds.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(5);
 
 /// An embedded vault on a socket of its own.
 pub(super) struct Embedded {
@@ -71,7 +74,7 @@ async fn open_when_free(name: &str, store: &LocalStore) -> Result<Emulator, Fail
     loop {
         match Emulator::open(name, &store.directory, &key, Options::default()) {
             Err(EmulatorError::Store(StoreError::InUse(_))) if start.elapsed() < RELEASE => {
-                sleep(Duration::from_millis(50)).await;
+                sleep(BETWEEN_LOOKS).await;
             }
             opened => return Ok(opened?),
         }

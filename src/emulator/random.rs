@@ -6,13 +6,14 @@ use zeroize::Zeroizing;
 
 use super::model::VersionId;
 
-/// Random bytes from AWS-LC.
+/// Random bytes from the kernel. AWS-LC's would do, but it measures the processor's jitter for 30 ms before
+/// it gives the first ones, while somebody waits for a mount.
 ///
 /// # Panics
-/// Never in practice: AWS-LC aborts the process rather than return too few bytes.
+/// Never on Linux, which has getrandom(2) and waits until it has something to give.
 pub(super) fn bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    assert!(aws_lc_rs::rand::fill(&mut bytes).is_ok(), "the system has no random bytes");
+    assert!(getrandom::fill(&mut bytes).is_ok(), "the system has no random bytes");
     bytes
 }
 

@@ -8,6 +8,7 @@ use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+pub(crate) use super::http::double::Gate;
 use super::{
     Changes, DeletedItem, Found, Item, NewSecret, OutContentType, Page, Pages, Properties, Secret, SecretBytes,
     SecretName, Vault, VaultError, VaultErrorKind, VersionId,

@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
+use crate::vault::double::Gate;
 use crate::vault::{
     Changes, DeletedItem, Found, Item, NewSecret, OutContentType, Page, Pages, Properties, Secret, SecretBytes,
     SecretName, Vault, VaultError, VaultErrorKind, VersionId,
@@ -21,7 +22,7 @@ const BEGIN: i64 = 1_500_000_000;
 
 /// Cheap to clone: the clones are the same vault.
 #[derive(Clone)]
-pub(super) struct Simulated(Arc<Mutex<State>>);
+pub(super) struct Simulated(Arc<Mutex<State>>, Option<Arc<Gate>>);
 
 struct State {
     begun: Instant,
@@ -73,7 +74,7 @@ pub(super) fn numbered(number: usize) -> SecretName {
 impl Simulated {
     /// A vault of so many secrets, all of them old.
     pub(super) fn of(secrets: usize) -> Simulated {
-        let vault = Simulated(Arc::new(Mutex::new(State {
+        let state = State {
             begun: Instant::now(),
             latency: Duration::from_millis(20),
             secrets: BTreeMap::new(),
@@ -84,9 +85,15 @@ impl Simulated {
             recent: VecDeque::new(),
             limit: usize::MAX,
             asked: Asked::default(),
-        })));
+        };
+        let vault = Simulated(Arc::new(Mutex::new(state)), None);
         (0..secrets).for_each(|number| vault.put(numbered(number).as_str(), "first"));
         vault
+    }
+
+    /// The same vault, as a mount of its own reaches it: within its own limits, and again after a 429.
+    pub(super) fn reached(&self) -> Simulated {
+        Simulated(Arc::clone(&self.0), Some(Arc::new(Gate::new())))
     }
 
     pub(super) fn put(&self, name: &str, value: &str) {
@@ -142,12 +149,18 @@ impl Simulated {
 
     /// Takes its time over a request. What is answered is what there is when the vault looks, which is
     /// before the answer arrives.
-    async fn answer<T>(&self, look: impl FnOnce(&mut State) -> Result<T, VaultErrorKind>) -> Result<T, VaultError> {
-        let latency = self.0.lock().latency;
-        sleep(latency / 2).await;
-        let seen = look(&mut self.0.lock());
-        sleep(latency / 2).await;
-        seen.map_err(VaultError::of)
+    async fn answer<T>(&self, look: impl Fn(&mut State) -> Result<T, VaultErrorKind>) -> Result<T, VaultError> {
+        let one_try = || async {
+            let latency = self.0.lock().latency;
+            sleep(latency / 2).await;
+            let seen = look(&mut self.0.lock());
+            sleep(latency / 2).await;
+            seen.map_err(VaultError::of)
+        };
+        match &self.1 {
+            Some(gate) => gate.ask(one_try).await,
+            None => one_try().await,
+        }
     }
 }
 

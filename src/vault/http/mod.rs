@@ -8,7 +8,10 @@
 //! and when, is `retry`'s table.
 
 mod breaker;
+mod bucket;
 mod challenge;
+#[cfg(test)]
+pub(crate) mod double;
 mod failure;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

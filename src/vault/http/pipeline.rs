@@ -74,7 +74,7 @@ impl Pipeline {
         match &sent {
             Ok(answer) if answer.status == 429 => {
                 permit.succeeded();
-                self.throttle.refused(began, answer.retry_after());
+                self.throttle.refused(call.operation, began, answer.retry_after());
             }
             Ok(answer) if matches!(answer.status, 408 | 500 | 502 | 503 | 504) => permit.failed(&failure::of(answer)),
             Ok(_) => {

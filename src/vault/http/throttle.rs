@@ -3,14 +3,16 @@
 //!
 //! The service takes 4,000 calls in 10 s, of which 300 may make a secret's version. All calls share a
 //! bucket of 1,000 that refills at the given rate; sets have one of 60 that refills at 20 a second. A
-//! 429 empties both, and nobody asks before the pause is over. A call that would wait beyond its
-//! deadline is refused at once.
+//! 429 empties both, and nobody asks before the pause is over. It also tells that others ask too: the
+//! bucket that the call was taken from refills more slowly for a while. A call that would wait beyond
+//! its deadline is refused at once.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until};
 
+use super::bucket::Bucket;
 use super::operation::Operation;
 use crate::auth::Backoff;
 use crate::vault::{VaultError, VaultErrorKind};
@@ -28,14 +30,6 @@ pub(super) struct Throttle {
     calls: Mutex<Bucket>,
     sets: Mutex<Bucket>,
     pause: Mutex<Pause>,
-}
-
-struct Bucket {
-    size: f64,
-    per_second: f64,
-    /// Less than none where calls wait for their turn.
-    tokens: f64,
-    counted: Instant,
 }
 
 struct Pause {
@@ -58,39 +52,50 @@ impl Throttle {
     /// # Errors
     /// [`Throttled`](VaultErrorKind::Throttled), at once, where that would be after the deadline.
     pub(super) async fn pass(&self, operation: Operation, deadline: Instant) -> Result<(), VaultError> {
-        let until = self.pause.lock().until;
-        if until > deadline {
-            return Err(too_many(until));
-        }
-        let bucket = if operation == Operation::Set { &self.sets } else { &self.calls };
-        let turn = bucket.lock().take(Instant::now());
-        if turn > deadline {
-            bucket.lock().give_back();
-            return Err(too_many(turn));
-        }
-        if turn > Instant::now() {
-            sleep_until(turn).await; // a timer takes a millisecond even for what is due
-        }
         loop {
-            // A pause can grow while it is waited for.
+            let pause = self.end_of_pause(deadline).await?;
+            let bucket = self.bucket(operation);
+            let turn = bucket.lock().take(Instant::now());
+            if turn > deadline {
+                bucket.lock().give_back();
+                return Err(too_many(turn));
+            }
+            if turn > Instant::now() {
+                sleep_until(turn).await; // a timer takes a millisecond even for what is due
+            }
+            if self.pause.lock().until == pause {
+                return Ok(());
+            }
+            // Another call was refused meanwhile: the turns that were given before count no more.
+        }
+    }
+
+    /// Waits until the pause is over, which can grow meanwhile; its end.
+    async fn end_of_pause(&self, deadline: Instant) -> Result<Instant, VaultError> {
+        loop {
             let until = self.pause.lock().until;
             if until > deadline {
                 return Err(too_many(until));
             }
             if until <= Instant::now() {
-                return Ok(());
+                return Ok(until);
             }
             sleep_until(until).await;
         }
     }
 
+    fn bucket(&self, operation: Operation) -> &Mutex<Bucket> {
+        if operation == Operation::Set { &self.sets } else { &self.calls }
+    }
+
     /// The vault has answered a request sent at this time with 429.
-    pub(super) fn refused(&self, sent: Instant, retry_after: Option<Duration>) {
+    pub(super) fn refused(&self, operation: Operation, sent: Instant, retry_after: Option<Duration>) {
         let now = Instant::now();
         let mut pause = self.pause.lock();
         // Requests that were under way together are one refusal, not many.
         if sent >= pause.until {
             pause.in_a_row = pause.in_a_row.saturating_add(1);
+            self.bucket(operation).lock().slow_down(now);
         } else if retry_after.is_none() {
             return;
         }
@@ -103,38 +108,8 @@ impl Throttle {
 
     /// The vault has answered a request with something else.
     pub(super) fn accepted(&self) {
-        self.pause.lock().in_a_row = 0;
-    }
-}
-
-impl Bucket {
-    fn full(size: f64, per_second: f64) -> Bucket {
-        Bucket { size, per_second, tokens: size, counted: Instant::now() }
-    }
-
-    /// Takes a token; the time from which on it may be used.
-    fn take(&mut self, now: Instant) -> Instant {
-        self.refill(now);
-        self.tokens -= 1.0;
-        if self.tokens >= 0.0 {
-            return now;
-        }
-        now + Duration::try_from_secs_f64(-self.tokens / self.per_second).unwrap_or(LONGEST_PAUSE)
-    }
-
-    fn give_back(&mut self) {
-        self.tokens += 1.0;
-    }
-
-    fn empty(&mut self, now: Instant) {
-        self.refill(now);
-        self.tokens = self.tokens.min(0.0);
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let gained = (now - self.counted).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gained).min(self.size);
-        self.counted = now;
+        let mut pause = self.pause.lock();
+        pause.in_a_row = 0;
     }
 }
 
@@ -193,12 +168,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn retry_after_stops_everybody() {
         let throttle = Throttle::new(100.0);
-        throttle.refused(Instant::now(), Some(7 * SECOND));
+        throttle.refused(Operation::Get, Instant::now(), Some(7 * SECOND));
         assert_eq!(elapsed(&throttle, Operation::Set, 1).await.as_secs(), 7);
-        throttle.refused(Instant::now(), Some(11 * SECOND));
+        throttle.refused(Operation::Get, Instant::now(), Some(11 * SECOND));
         let start = Instant::now();
         assert!(throttle.pass(Operation::Get, soon()).await.is_err());
         assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_slows_down_what_was_refused_and_who_waits_waits_anew() {
+        let throttle = Throttle::new(100.0);
+        elapsed(&throttle, Operation::Get, 1_000).await;
+        let start = Instant::now();
+        let waiting = (0..100).map(|_| throttle.pass(Operation::Get, start + 20 * SECOND));
+        let refuse = async { throttle.refused(Operation::Get, start, Some(SECOND / 2)) };
+        let (passed, ()) = futures_util::future::join(futures_util::future::join_all(waiting), refuse).await;
+        assert!(passed.iter().all(Result::is_ok));
+        // At full speed it would be one second.
+        assert!(start.elapsed() > SECOND * 18 / 10 && start.elapsed() < SECOND * 22 / 10, "{:?}", start.elapsed());
+        let sets = elapsed(&throttle, Operation::Set, 41).await;
+        assert!(sets < SECOND * 21 / 10, "{sets:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -208,7 +198,7 @@ mod tests {
         for _ in 0..6 {
             let sent = Instant::now();
             for _ in 0..64 {
-                throttle.refused(sent, None); // requests that were under way together
+                throttle.refused(Operation::Get, sent, None); // requests that were under way together
             }
             let until = throttle.pause.lock().until;
             waits.push(until - sent);
@@ -218,7 +208,7 @@ mod tests {
             assert!(*wait >= SECOND * whole / 2 && *wait <= SECOND * whole, "{waits:?}");
         }
         throttle.accepted();
-        throttle.refused(Instant::now(), None);
+        throttle.refused(Operation::Get, Instant::now(), None);
         assert!(throttle.pause.lock().until - Instant::now() <= 2 * SECOND);
     }
 }
