@@ -34,7 +34,7 @@ fleet() {
         "$(rustc --version | cut -d' ' -f1,2), load $(cut -d' ' -f1-3 /proc/loadavg) at the start, commit $(git rev-parse --short HEAD)."
     echo
     echo 'Made by `benches/all.sh`. Both sides of a row take turns in one run; only their ratio means something. Figures'
-    echo 'are medians. There is no row for reads from the page cache: see README on why akvfs has no such mode.'
+    echo 'are medians.'
     echo
     echo '## Beside a filesystem in C that answers from memory (`benches/floor.sh`)'
     echo

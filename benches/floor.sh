@@ -45,10 +45,12 @@ os.posix_fadvise(directory, 0, 0, os.POSIX_FADV_DONTNEED)
 subprocess.run([sys.argv[1], "ls", "-n", "1", sys.argv[2]], check=True)
 PYTHON
 
-# A vault with COUNT secrets of 32 bytes, mounted at $work/akvfs-COUNT; the floor beside it.
+# mount_both NAME COUNT HOW-THE-FLOOR-OPENS FLAGS...: a vault with COUNT secrets of 32 bytes, its values at
+# $work/values-NAME; the floor at $work/floor-NAME.
 mount_both() {
-    local count=$1 vault=$work/vault-$1 name
-    mkdir "$work/akvfs-$count" "$work/floor-$count"
+    local at=$1 count=$2 open=$3 vault=$work/vault-$1 name
+    shift 3
+    mkdir "$work/akvfs-$at" "$work/floor-$at"
     "$akvfs" emulator --control "$vault.control" --ca-out "$vault.pem" --token-out "$vault.token" >"$vault.line" &
     until [ -s "$vault.line" ]; do sleep 0.05; done
     for name in $(seq -f %05g 0 $((count - 1))); do
@@ -56,17 +58,17 @@ mount_both() {
             "$vault.control" "$name" 1
     done | tail -n +2 >"$vault.curl"
     curl -sS --config "$vault.curl"
-    "$akvfs" mount "$(python3 -c 'import json, sys; print(json.load(sys.stdin)["url"])' <"$vault.line")" "$work/akvfs-$count" \
+    "$akvfs" mount "$(python3 -c 'import json, sys; print(json.load(sys.stdin)["url"])' <"$vault.line")" "$work/akvfs-$at" \
         --foreground --log-level error --ca-bundle "$vault.pem" --token-file "$vault.token" \
-        --no-verify-challenge-resource --ttl 1day ${FLAGS:-} &
+        --no-verify-challenge-resource --ttl 1day "$@" &
     daemon=$!
-    until mountpoint -q "$work/akvfs-$count"; do sleep 0.05; done
-    mkdir "$work/values-$count"
-    mount --bind "$work/akvfs-$count/values" "$work/values-$count" # as deep a path as the floor's
-    "$work/floor-fs" "$work/floor-$count" --files "$count" --ttl 86400 --open "${FLOOR_OPEN:-direct}" --readdirplus &
+    until mountpoint -q "$work/akvfs-$at"; do sleep 0.05; done
+    mkdir "$work/values-$at"
+    mount --bind "$work/akvfs-$at/values" "$work/values-$at" # as deep a path as the floor's
+    "$work/floor-fs" "$work/floor-$at" --files "$count" --ttl 86400 --open "$open" --readdirplus &
     stand_in=$!
-    until mountpoint -q "$work/floor-$count"; do sleep 0.05; done
-    cat "$work/values-$count"/* "$work/floor-$count"/* >/dev/null
+    until mountpoint -q "$work/floor-$at"; do sleep 0.05; done
+    cat "$work/values-$at"/* "$work/floor-$at"/* >/dev/null
 }
 
 # report WHAT GOAL FLOOR-FIGURES AKVFS-FIGURES
@@ -80,13 +82,13 @@ print(f"| {what} | µs | {floor:.2f} | {ours:.2f} | {ours / floor:.2f} | ≤ {go
 PYTHON
 }
 
-# compare WHAT GOAL COUNT COMMAND...: the directory is the command's last word.
+# compare WHAT GOAL NAME COMMAND...: the directory is the command's last word.
 compare() {
-    local what=$1 goal=$2 count=$3 round theirs='' ours=''
+    local what=$1 goal=$2 at=$3 round theirs='' ours=''
     shift 3
     for round in $(seq "$rounds"); do
-        theirs+=" $("$@" "$work/floor-$count")"
-        ours+=" $("$@" "$work/values-$count")"
+        theirs+=" $("$@" "$work/floor-$at")"
+        ours+=" $("$@" "$work/values-$at")"
     done
     report "$what" "$goal" "$theirs" "$ours"
 }
@@ -95,21 +97,26 @@ pin() { for process in "$daemon" "$stand_in"; do taskset -apc "$1" "$process" >/
 
 echo '| what | unit | floor | akvfs | ratio | goal | met |'
 echo '|---|---|---|---|---|---|---|'
-mount_both 1000
+mount_both small 1000 direct
 pin 1
-compare 'cached open+read+close, one CPU' 1.05 1000 taskset -c 1 "$work/fsbench" orc -s 32
-compare 'cached stat, one CPU' 1.05 1000 taskset -c 1 "$work/fsbench" stat
+compare 'cached open+read+close, one CPU' 1.05 small taskset -c 1 "$work/fsbench" orc -s 32
+compare 'cached stat, one CPU' 1.05 small taskset -c 1 "$work/fsbench" stat
 pin 0
-compare 'cached open+read+close, across CPUs' 0.5 1000 taskset -c 1 "$work/fsbench" orc -s 32
+compare 'cached open+read+close, across CPUs' 0.5 small taskset -c 1 "$work/fsbench" orc -s 32
 pin 0-1
-compare 'cached open+read+close, unpinned' 0.5 1000 "$work/fsbench" orc -s 32
-compare 'cached open+read+close, 4 clients' 1.05 1000 "$work/fsbench" orc -s 32 -t 4
-compare 'cached stat, 4 clients' 1.05 1000 "$work/fsbench" stat -t 4
+compare 'cached open+read+close, unpinned' 0.5 small "$work/fsbench" orc -s 32
+compare 'cached open+read+close, 4 clients' 1.05 small "$work/fsbench" orc -s 32 -t 4
+compare 'cached stat, 4 clients' 1.05 small "$work/fsbench" stat -t 4
 pin 1
-compare 'cached open+read+close, 1 ms apart, one CPU' 1.05 1000 taskset -c 1 python3 "$work/paced.py"
+compare 'cached open+read+close, 1 ms apart, one CPU' 1.05 small taskset -c 1 python3 "$work/paced.py"
 pin 0-1
-compare 'cached open+read+close, 1 ms apart, unpinned' 1.05 1000 python3 "$work/paced.py"
-mount_both 10000
+compare 'cached open+read+close, 1 ms apart, unpinned' 1.05 small python3 "$work/paced.py"
+mount_both kept 1000 keep --page-cache
 pin 1
-compare 'listing with stat, per entry of 10,000' 1.05 10000 taskset -c 1 "$work/fsbench" ls -n 3
-compare 'the same, of which the kernel has kept nothing' 1.05 10000 taskset -c 1 python3 "$work/told.py" "$work/fsbench"
+compare 'open+read+close with `--page-cache`, one CPU' 1.05 kept taskset -c 1 "$work/fsbench" orc -s 32
+pin 0-1
+compare 'open+read+close with `--page-cache`, 4 clients' 1.05 kept "$work/fsbench" orc -s 32 -t 4
+mount_both large 10000 direct
+pin 1
+compare 'listing with stat, per entry of 10,000' 1.05 large taskset -c 1 "$work/fsbench" ls -n 3
+compare 'the same, of which the kernel has kept nothing' 1.05 large taskset -c 1 python3 "$work/told.py" "$work/fsbench"

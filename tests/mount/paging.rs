@@ -11,7 +11,7 @@ use nix::unistd::geteuid;
 use crate::support::{Helper, Mounted, TestVault, has_program, until};
 
 /// Noticed soon, though nobody reads.
-const FLAGS: &[&str] = &["--page-cache", "--ttl", "1s", "--keep-fresh", "forever"];
+const FLAGS: &[&str] = &["--page-cache", "--ttl", "2s", "--keep-fresh", "forever"];
 
 fn long(of: char) -> String {
     of.to_string().repeat(25_600)
