@@ -121,12 +121,12 @@ impl Drop for Nginx {
     }
 }
 
-fn mounted(vault: &Vault, on_change: &str) -> Mounted {
+fn mounted(vault: &Vault, flags: &[&str]) -> Mounted {
     Mounted::by(|directory| {
         let mut command = akvfs();
         command.arg("mount").arg(vault.text("url")).arg(directory);
         command.args(["--ca-bundle", vault.text("ca"), "--token-file", vault.text("token_file")]);
-        command.args(["--no-verify-challenge-resource", "--ttl", "2s", "--on-change", on_change]);
+        command.args(["--no-verify-challenge-resource", "--ttl", "2s"]).args(flags);
         command
     })
 }
@@ -147,7 +147,7 @@ fn watchers_and_nginx_see_a_rotation_by_the_python_client_once() {
     };
     rotate(&answer("one"));
     let folder = tempfile::tempdir().unwrap();
-    let mount = mounted(&vault, &Nginx::tell(folder.path(), "reload"));
+    let mount = mounted(&vault, &["--on-change", &Nginx::tell(folder.path(), "reload")]);
     let (values, file) = (mount.path("values"), mount.path("values").join(SECRET));
     let nginx = Nginx::start(folder, &file);
     let mut watchers = [(&values, OF_GO), (&file, OF_GO), (&values, OF_PYTHON), (&file, OF_PYTHON)]
@@ -176,6 +176,33 @@ fn watchers_and_nginx_see_a_rotation_by_the_python_client_once() {
         until("inotifywait prints", || fs::read_to_string(&printed).unwrap().len() >= lines.len());
         assert_eq!(fs::read_to_string(&printed).unwrap(), lines);
     }
+}
+
+#[test]
+fn tail_follows_the_name_of_a_kept_file_to_each_new_version() {
+    let Some(python) = python() else { return };
+    let vault = Vault::over_https(Kind::Prompt);
+    let rotate = |value: &str| {
+        passes(Command::new(&python).arg(script("rotate.py")).arg(vault.line().to_string()).args([SECRET, value]));
+    };
+    let mut expected = "one\n".to_owned();
+    rotate(&expected);
+    let mount = mounted(&vault, &["--page-cache", "--keep-fresh", "forever"]);
+    let [printed, said] = ["printed", "said"].map(|name| mount.folder.path().join(name));
+    let mut command = Command::new("tail");
+    command.args(["-F", "-s", "0.1"]).arg(mount.path("values").join(SECRET));
+    command.stdout(File::create(&printed).unwrap()).stderr(File::create(&said).unwrap());
+    let _tail = Helper(command.spawn().unwrap());
+    until("tail shows the first", || fs::read_to_string(&printed).unwrap() == expected);
+    for value in ["three\n", "two\n"] {
+        rotate(value);
+        let start = Instant::now();
+        expected += value;
+        until("tail shows the next", || fs::read_to_string(&printed).unwrap().len() >= expected.len());
+        println!("tail showed it {:.2} s after the rotation", start.elapsed().as_secs_f64());
+        assert_eq!(fs::read_to_string(&printed).unwrap(), expected, "each once, and whole");
+    }
+    assert_eq!(fs::read_to_string(&said).unwrap().matches("has been replaced").count(), 2);
 }
 
 /// inotifywait on a directory, once it watches; and what it prints.

@@ -3,12 +3,11 @@
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
-use std::process::Command;
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use nix::unistd::geteuid;
 
-use crate::support::{Helper, Mounted, TestVault, has_program, until};
+use crate::support::{Mounted, TestVault, has_program, until};
 
 /// Noticed soon, though nobody reads.
 const FLAGS: &[&str] = &["--page-cache", "--ttl", "2s", "--keep-fresh", "forever"];
@@ -74,26 +73,6 @@ fn a_decoded_value_follows_its_tag_and_is_not_kept() {
         until("the tag is noticed", || mount.shell("cat values/db") == shown);
         assert_eq!(mount.shell("stat -c %s values/db").trim(), shown.len().to_string());
     }
-}
-
-#[test]
-fn tail_follows_the_name_of_a_kept_file_to_each_new_version() {
-    let vault = TestVault::with(&[("db", "one\n")]);
-    let mount = vault.mount_with(FLAGS);
-    let [printed, said] = ["printed", "said"].map(|name| mount.folder.path().join(name));
-    let mut command = Command::new("tail");
-    command.args(["-F", "-s", "0.1"]).arg(mount.path("values/db"));
-    command.stdout(File::create(&printed).unwrap()).stderr(File::create(&said).unwrap());
-    let _tail = Helper(command.spawn().unwrap());
-    let mut expected = "one\n".to_owned();
-    until("tail shows the first", || fs::read_to_string(&printed).unwrap() == expected);
-    for value in ["three\n", "two\n"] {
-        vault.put("db", value);
-        expected += value;
-        until("tail shows the next", || fs::read_to_string(&printed).unwrap().len() >= expected.len());
-        assert_eq!(fs::read_to_string(&printed).unwrap(), expected, "each once, and whole");
-    }
-    assert_eq!(fs::read_to_string(&said).unwrap().matches("has been replaced").count(), 2);
 }
 
 #[test]
