@@ -55,12 +55,13 @@ impl Throttle {
         loop {
             let pause = self.end_of_pause(deadline).await?;
             let bucket = self.bucket(operation);
-            let turn = bucket.lock().take(Instant::now());
-            if turn > deadline {
+            let now = Instant::now();
+            let turn = bucket.lock().take(now);
+            if turn > now && turn > deadline {
                 bucket.lock().give_back();
                 return Err(too_many(turn));
             }
-            if turn > Instant::now() {
+            if turn > now {
                 sleep_until(turn).await; // a timer takes a millisecond even for what is due
             }
             if self.pause.lock().until == pause {
@@ -74,11 +75,11 @@ impl Throttle {
     async fn end_of_pause(&self, deadline: Instant) -> Result<Instant, VaultError> {
         loop {
             let until = self.pause.lock().until;
-            if until > deadline {
-                return Err(too_many(until));
-            }
             if until <= Instant::now() {
                 return Ok(until);
+            }
+            if until > deadline {
+                return Err(too_many(until));
             }
             sleep_until(until).await;
         }
@@ -163,6 +164,14 @@ mod tests {
         assert_eq!(passed.iter().filter(|pass| pass.is_ok()).count(), 10);
         assert!(throttle.pass(Operation::Get, Instant::now()).await.is_err());
         assert_eq!(start.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_too_late_was_not_throttled() {
+        let throttle = Throttle::new(1.0);
+        let deadline = Instant::now();
+        sleep_until(deadline + SECOND).await;
+        assert!(throttle.pass(Operation::Get, deadline).await.is_ok(), "what is sent then times out");
     }
 
     #[tokio::test(start_paused = true)]
